@@ -1,0 +1,87 @@
+/*
+ * 2-D convolution, int16 activations and int8 weights (16x8), one scale a channel.
+ *
+ * Windows of one kernel row without dilation lie contiguous in the image: the inner ones are read in place,
+ * as rows of a fully connected layer that overlap. All other windows are gathered, two at a time.
+ */
+#include "tinydsn_kernels.h"
+
+/* Copies one window, zero outside the image, and zeros up to `columns`. */
+static void gather(const tinydsn_window *window, const int16_t *input, int32_t out_y, int32_t out_x,
+                   int32_t columns, int16_t *column)
+{
+    const int32_t channels = window->channels;
+    const int32_t bytes = channels * (int32_t)sizeof(int16_t);
+    int16_t *const end = column + columns;
+    const int32_t x0 = out_x * window->stride_width - window->pad_left;
+    int32_t y = out_y * window->stride_height - window->pad_top;
+    for (int32_t ky = 0; ky < window->kernel_height; ky++, y += window->dilation_height) {
+        int32_t x = x0;
+        for (int32_t kx = 0; kx < window->kernel_width; kx++, x += window->dilation_width) {
+            if (y >= 0 && y < window->height && x >= 0 && x < window->width) {
+                const int16_t *source = input + (y * window->width + x) * channels;
+                if (channels == 1) {
+                    *column = *source;
+                } else {
+                    memcpy(column, source, (size_t)bytes);
+                }
+            } else {
+                memset(column, 0, (size_t)bytes);
+            }
+            column += channels;
+        }
+    }
+    while (column < end) {
+        *column++ = 0;
+    }
+}
+
+/* Gathers and computes output columns first..last-1 of one output row. */
+static void gathered(const tinydsn_matrix_s16 *matrix, const tinydsn_window *window, const int16_t *input,
+                     int32_t out_y, int32_t first, int32_t last, int16_t *scratch, int16_t *output)
+{
+    const int32_t columns = matrix->columns;
+    output += (out_y * window->out_width + first) * matrix->channels;
+    while (first < last) {
+        int32_t rows = last - first >= 2 ? 2 : 1;
+        gather(window, input, out_y, first, columns, scratch);
+        if (rows == 2) {
+            gather(window, input, out_y, first + 1, columns, scratch + columns);
+        }
+        tinydsn_fully_connected_s16(matrix, scratch, rows, columns, output);
+        output += rows * matrix->channels;
+        first += rows;
+    }
+}
+
+void tinydsn_convolve_s16(const tinydsn_matrix_s16 *matrix, const tinydsn_window *window,
+                          const int16_t *input, int16_t *scratch, int16_t *output)
+{
+    const int32_t span = window->kernel_width * window->channels;
+    const int32_t width = window->out_width;
+    const int in_place = window->kernel_height == 1 && window->dilation_width == 1 && span == matrix->columns;
+    /* outputs begin..end-1 have their window wholly inside the image's width */
+    int32_t begin = 0, end = 0;
+    if (in_place) {
+        const int32_t stride = window->stride_width;
+        const int32_t room = window->width + window->pad_left - window->kernel_width;
+        begin = (window->pad_left + stride - 1) / stride;
+        begin = begin < width ? begin : width;
+        end = room < 0 ? begin : room / stride + 1;
+        end = end < width ? end : width;
+        end = end < begin ? begin : end;
+    }
+    for (int32_t y = 0; y < window->out_height; y++) {
+        const int32_t in_y = y * window->stride_height - window->pad_top;
+        if (end > begin && in_y >= 0 && in_y < window->height) {
+            const int32_t in_x = begin * window->stride_width - window->pad_left;
+            gathered(matrix, window, input, y, 0, begin, scratch, output);
+            tinydsn_fully_connected_s16(matrix, input + (in_y * window->width + in_x) * window->channels,
+                                        end - begin, window->stride_width * window->channels,
+                                        output + (y * width + begin) * matrix->channels);
+            gathered(matrix, window, input, y, end, width, scratch, output);
+        } else {
+            gathered(matrix, window, input, y, 0, width, scratch, output);
+        }
+    }
+}

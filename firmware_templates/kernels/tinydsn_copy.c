@@ -1,0 +1,38 @@
+/*
+ * Copies between layouts: transposition, and slices, paddings and concatenations that are not contiguous.
+ */
+#include "tinydsn_kernels.h"
+
+void tinydsn_copy_s8(const tinydsn_block *block, const int8_t *input, int8_t *output)
+{
+    for (int32_t i = 0; i < block->size[0]; i++) {
+        for (int32_t j = 0; j < block->size[1]; j++) {
+            for (int32_t k = 0; k < block->size[2]; k++) {
+                const int8_t *from = input + i * block->from[0] + j * block->from[1] + k * block->from[2];
+                int8_t *to = output + i * block->to[0] + j * block->to[1] + k * block->to[2];
+                for (int32_t n = block->size[3]; n > 0; n--) {
+                    *to = *from;
+                    from += block->from[3];
+                    to += block->to[3];
+                }
+            }
+        }
+    }
+}
+
+void tinydsn_copy_s16(const tinydsn_block *block, const int16_t *input, int16_t *output)
+{
+    for (int32_t i = 0; i < block->size[0]; i++) {
+        for (int32_t j = 0; j < block->size[1]; j++) {
+            for (int32_t k = 0; k < block->size[2]; k++) {
+                const int16_t *from = input + i * block->from[0] + j * block->from[1] + k * block->from[2];
+                int16_t *to = output + i * block->to[0] + j * block->to[1] + k * block->to[2];
+                for (int32_t n = block->size[3]; n > 0; n--) {
+                    *to = *from;
+                    from += block->from[3];
+                    to += block->to[3];
+                }
+            }
+        }
+    }
+}

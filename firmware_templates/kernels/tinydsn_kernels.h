@@ -1,0 +1,198 @@
+/*
+ * tinydsn_kernels.h: the integer kernels of tinydsn.
+ *
+ * They complement CMSIS-NN: what it lacks, and what it does slowly. Every function equals, bit for bit, the
+ * integer meaning of its operator in quant/ops. Activations are row-major; right shifts of negative
+ * numbers are arithmetic.
+ */
+#ifndef TINYDSN_KERNELS_H
+#define TINYDSN_KERNELS_H
+
+#include "tinydsn_port.h"
+
+/*
+ * A 16x8 matrix with per-channel scale.
+ *
+ * The generator has proven that no int32 sum of bias and products can overflow. The result of channel n is
+ * ((sum * multiplier[n]) >> (32 + shift[n]) + 1) >> 1, clamped to the activation range.
+ */
+typedef struct {
+    int32_t columns;           /* inputs of a row (K); with interleaving, any number */
+    int32_t channels;          /* outputs of a row (N) */
+    int32_t activation_min;
+    int32_t activation_max;
+    const int8_t *weights;     /* [N][K]; columns interleaved by fours where TINYDSN_INTERLEAVED */
+    const int32_t *bias;       /* [N] */
+    const int32_t *multiplier; /* [N] */
+    const uint8_t *shift;      /* [N] */
+} tinydsn_matrix_s16;
+
+/*
+ * The same with 64-bit sums and any scale: ((sum * multiplier[n]) >> (14 - shift[n]) + 1) >> 1 with the Q15
+ * multiplier of CMSIS-NN's REDUCE_MULTIPLIER. Weights are in natural order.
+ */
+typedef struct {
+    int32_t columns;
+    int32_t channels;
+    int32_t activation_min;
+    int32_t activation_max;
+    const int8_t *weights;
+    const int64_t *bias;
+    const int32_t *multiplier;
+    const int8_t *shift;
+} tinydsn_wide_matrix_s16;
+
+/* A convolution's window over an image [height][width][channels]. */
+typedef struct {
+    int32_t height, width, channels;
+    int32_t kernel_height, kernel_width;
+    int32_t stride_height, stride_width;
+    int32_t dilation_height, dilation_width;
+    int32_t pad_top, pad_left;
+    int32_t out_height, out_width;
+} tinydsn_window;
+
+/* Input [rows][columns], the start of a row `row_stride` elements after the last; output [rows][channels]. */
+void tinydsn_fully_connected_s16(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                                 int32_t row_stride, int16_t *output);
+
+/*
+ * Output [out_height][out_width][matrix->channels]; padding is zero. matrix->columns is the size of the
+ * window, rounded up to a multiple of 4 (with zero weights) unless windows are read in place.
+ * scratch: 2 * matrix->columns elements.
+ */
+void tinydsn_convolve_s16(const tinydsn_matrix_s16 *matrix, const tinydsn_window *window,
+                          const int16_t *input, int16_t *scratch, int16_t *output);
+
+/* As tinydsn_convolve_s16 for matrices without the int32 proof; slow, needs no scratch. */
+void tinydsn_convolve_s16_wide(const tinydsn_wide_matrix_s16 *matrix, const tinydsn_window *window,
+                               const int16_t *input, int16_t *output);
+
+/*
+ * Gated recurrent unit, the part after both matrix products (gates in the order reset, update, new).
+ * gx, gh: [rows][3 * hidden], Q3.12; state, output: [rows][hidden], Q15. output may be state.
+ */
+void tinydsn_gru_update_s16(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t rows,
+                            int32_t hidden, int16_t *output);
+
+/*
+ * Layer normalisation over the last axis; see tinydsn_layer_norm_s16.c for the arithmetic.
+ */
+typedef struct {
+    int32_t columns;
+    uint64_t epsilon;     /* in units of (columns * input)^2 summed, at least 1 */
+    const int32_t *gamma; /* [columns] */
+    const int32_t *beta;  /* [columns] */
+} tinydsn_layer_norm;
+
+/* output[i] = saturate(a[i] + b[i % b_size]), clamped; b_size divides size. output may be a or b. */
+void tinydsn_add_s16(const int16_t *a, const int16_t *b, int32_t size, int32_t b_size, int32_t low,
+                     int32_t high, int16_t *output);
+
+/* output[i] = saturate(a[i] - b[i % b_size]), clamped. */
+void tinydsn_sub_s16(const int16_t *a, const int16_t *b, int32_t size, int32_t b_size, int32_t low,
+                     int32_t high, int16_t *output);
+
+/* Scales of TFLite's ADD and SUB for int8; offsets are minus the inputs' zero points. */
+typedef struct {
+    int32_t offset1, multiplier1, shift1;
+    int32_t offset2, multiplier2, shift2;
+    int32_t left_shift;
+    int32_t output_offset, output_multiplier, output_shift;
+    int32_t low, high;
+} tinydsn_sum_s8;
+
+/* TFLite ADD with b of b_size elements repeated; subtract: SUB. */
+void tinydsn_add_s8(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t size,
+                    int32_t b_size, int subtract, int8_t *output);
+
+/* Scales of TFLite's MUL; offsets are minus the inputs' zero points. */
+typedef struct {
+    int32_t offset1, offset2;
+    int32_t output_offset, multiplier, shift;
+    int32_t low, high;
+} tinydsn_product;
+
+/* TFLite MUL with b of b_size elements repeated; CMSIS-NN does it where both have one shape. */
+void tinydsn_mul_s8(const tinydsn_product *product, const int8_t *a, const int8_t *b, int32_t size,
+                    int32_t b_size, int8_t *output);
+void tinydsn_mul_s16(const tinydsn_product *product, const int16_t *a, const int16_t *b, int32_t size,
+                     int32_t b_size, int16_t *output);
+
+/* output[i] = clamp(input[i]). */
+void tinydsn_clamp_s8(const int8_t *input, int32_t size, int32_t low, int32_t high, int8_t *output);
+void tinydsn_clamp_s16(const int16_t *input, int32_t size, int32_t low, int32_t high, int16_t *output);
+
+/* Scales of TFLite's LEAKY_RELU. */
+typedef struct {
+    int32_t input_offset, output_offset;
+    int32_t multiplier_identity, shift_identity;
+    int32_t multiplier_alpha, shift_alpha;
+} tinydsn_leaky_relu;
+
+void tinydsn_leaky_relu_s8(const tinydsn_leaky_relu *leaky, const int8_t *input, int32_t size,
+                           int8_t *output);
+void tinydsn_leaky_relu_s16(const tinydsn_leaky_relu *leaky, const int16_t *input, int32_t size,
+                            int16_t *output);
+
+/* Logistic function and tanh of input * multiplier / 3 / 2^right_shift in Q3.12, as Q15. */
+void tinydsn_sigmoid_s16(const int16_t *input, int32_t size, int32_t multiplier, int32_t right_shift,
+                         int16_t *output);
+void tinydsn_tanh_s16(const int16_t *input, int32_t size, int32_t multiplier, int32_t right_shift,
+                      int16_t *output);
+
+/* Any function of one variable: 256 entries; or 513 entries with linear interpolation. */
+void tinydsn_table_s8(const int8_t *table, const int8_t *input, int32_t size, int8_t *output);
+void tinydsn_table_s16(const int16_t *table, const int16_t *input, int32_t size, int16_t *output);
+
+/* output = requantize(input + input_offset) + output_offset, saturated (TFLite QUANTIZE). */
+typedef struct {
+    int32_t input_offset, output_offset;
+    int32_t multiplier, shift;
+} tinydsn_scale;
+
+void tinydsn_requantize_s8_s8(const tinydsn_scale *scale, const int8_t *input, int32_t size, int8_t *output);
+void tinydsn_requantize_s8_s16(const tinydsn_scale *scale, const int8_t *input, int32_t size,
+                               int16_t *output);
+void tinydsn_requantize_s16_s8(const tinydsn_scale *scale, const int16_t *input, int32_t size,
+                               int8_t *output);
+void tinydsn_requantize_s16_s16(const tinydsn_scale *scale, const int16_t *input, int32_t size,
+                                int16_t *output);
+
+/* Product of two activations: a [batches][rows][inner] with b [batches][inner][columns] or transposed. */
+typedef struct {
+    int32_t batches, rows, inner, columns;
+    int32_t transposed; /* b is [batches][columns][inner] */
+    int32_t offset1, offset2, output_offset; /* int8 only: minus the zero points; the output's */
+    int32_t multiplier, shift; /* int16: the multiplier is Q15 (REDUCE_MULTIPLIER), int8: Q31 */
+    int32_t low, high;
+} tinydsn_matmul;
+
+void tinydsn_batch_matmul_s16(const tinydsn_matmul *matmul, const int16_t *a, const int16_t *b,
+                              int16_t *output);
+void tinydsn_batch_matmul_s8(const tinydsn_matmul *matmul, const int8_t *a, const int8_t *b,
+                             int8_t *output);
+
+/* Copies a block of size[0] x .. x size[3] elements between two layouts; strides in elements. */
+typedef struct {
+    int32_t size[4];
+    int32_t from[4];
+    int32_t to[4];
+} tinydsn_block;
+
+void tinydsn_copy_s8(const tinydsn_block *block, const int8_t *input, int8_t *output);
+void tinydsn_copy_s16(const tinydsn_block *block, const int16_t *input, int16_t *output);
+
+/* value * multiplier / 2^31 * 2^shift with the double rounding of TFLite (arm_nn_requantize). */
+static inline int32_t tinydsn_requantize(int32_t value, int32_t multiplier, int32_t shift)
+{
+    const int32_t left = shift > 0 ? shift : 0;
+    const int32_t right = shift > 0 ? 0 : -shift;
+    const int32_t shifted = (int32_t)((uint32_t)value << left);
+    const int32_t high = (int32_t)(((int64_t)shifted * multiplier + (1 << 30)) >> 31);
+    const int32_t mask = (int32_t)((1u << right) - 1u);
+    const int32_t threshold = (mask >> 1) + (high < 0);
+    return (high >> right) + ((high & mask) > threshold);
+}
+
+#endif

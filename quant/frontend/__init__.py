@@ -1,0 +1,7 @@
+"""The fixed-point audio front end: PCM to features, mask to PCM, without a float operation."""
+
+from __future__ import annotations
+
+from quant.frontend.config import FrontEnd
+
+__all__ = ["FrontEnd"]

@@ -1,0 +1,183 @@
+"""The integer graph on disk: one ``.tdsn`` file, a safetensors file whose metadata is the graph as JSON.
+
+The same graph always gives the same bytes, so the file's SHA-256 names the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quant.errors import ModelFileError
+from quant.frontend import FrontEnd
+from quant.graph import (
+    Branch,
+    BranchOutput,
+    IntegerGraph,
+    Node,
+    Operator,
+    Quantization,
+    State,
+    Tensor,
+    check,
+)
+
+FORMAT = "tinydsn integer graph"
+SCHEMA = 1
+
+
+def save(graph: IntegerGraph, path: Path) -> str:
+    """Write the graph atomically; returns the file's SHA-256."""
+    data = to_bytes(graph)
+    write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def to_bytes(graph: IntegerGraph) -> bytes:
+    """The file's bytes."""
+    from safetensors.numpy import save as pack
+
+    arrays = {name: np.ascontiguousarray(graph.constants[name]) for name in sorted(graph.constants)}
+    body = json.dumps(_graph_to_json(graph), sort_keys=True, separators=(",", ":"))
+    return pack(arrays, {"format": FORMAT, "graph": body})
+
+
+def load(path: Path) -> tuple[IntegerGraph, str]:
+    """Read a graph; returns it with the file's SHA-256. Raises ModelFileError for a damaged or other file."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load as unpack
+
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file (an integer graph is made by `tinydsn quantize`)")
+    data = path.read_bytes()
+    try:
+        arrays = unpack(data)
+        with safe_open(str(path), "np") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ModelFileError(
+            f"{path}: damaged or not an integer graph ({error}); quantize the model again"
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path}: not an integer graph (make one with `tinydsn quantize ... -o FILE.tdsn`)"
+        )
+    try:
+        graph = _graph_from_json(json.loads(metadata["graph"]), arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"{path}: damaged integer graph ({error!r}); quantize the model again"
+        ) from error
+    check(graph)
+    return graph, hashlib.sha256(data).hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write to a temporary name beside ``path``, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _graph_to_json(graph: IntegerGraph) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "name": graph.name,
+        "frontend": graph.frontend.to_json() if graph.frontend else None,
+        "tensors": [_tensor_to_json(graph.tensors[name]) for name in sorted(graph.tensors)],
+        "inputs": graph.inputs,
+        "outputs": graph.outputs,
+        "states": [[state.tensor, state.next] for state in graph.states],
+        "nodes": [_node_to_json(node) for node in graph.nodes],
+    }
+
+
+def _tensor_to_json(tensor: Tensor) -> dict[str, Any]:
+    quantization = tensor.quantization
+    made: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype}
+    if quantization is not None:
+        made["scale"] = quantization.scale
+        made["zero_point"] = quantization.zero_point
+        made["axis"] = quantization.axis
+    return made
+
+
+def _operator_to_json(operator: Operator) -> dict[str, Any]:
+    return {
+        "name": operator.name,
+        "kind": operator.kind,
+        "inputs": operator.inputs,
+        "outputs": operator.outputs,
+        "attributes": dict(operator.attributes),
+        "source": operator.source,
+    }
+
+
+def _node_to_json(node: Node) -> dict[str, Any]:
+    if isinstance(node, Operator):
+        return _operator_to_json(node)
+    return {
+        "branch": node.name,
+        "gate": node.gate,
+        "predicate": node.predicate,
+        "body": [_operator_to_json(operator) for operator in node.body],
+        "outputs": [[output.tensor, output.taken, output.skip, output.held] for output in node.outputs],
+    }
+
+
+def _graph_from_json(data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> IntegerGraph:
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']}, this version reads {SCHEMA}")
+    tensors = [_tensor_from_json(item) for item in data["tensors"]]
+    return IntegerGraph(
+        name=data["name"],
+        tensors={tensor.name: tensor for tensor in tensors},
+        constants=arrays,
+        inputs=tuple(data["inputs"]),
+        outputs=tuple(data["outputs"]),
+        states=tuple(State(*pair) for pair in data["states"]),
+        nodes=tuple(_node_from_json(item) for item in data["nodes"]),
+        frontend=FrontEnd.from_json(data["frontend"]) if data["frontend"] else None,
+    )
+
+
+def _tensor_from_json(data: Mapping[str, Any]) -> Tensor:
+    quantization = None
+    if "scale" in data:
+        quantization = Quantization(tuple(data["scale"]), data["zero_point"], data["axis"])
+    return Tensor(data["name"], tuple(data["shape"]), data["dtype"], quantization)
+
+
+def _operator_from_json(data: Mapping[str, Any]) -> Operator:
+    attributes = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in data["attributes"].items()
+    }
+    return Operator(
+        data["name"], data["kind"], tuple(data["inputs"]), tuple(data["outputs"]), attributes, data["source"]
+    )
+
+
+def _node_from_json(data: Mapping[str, Any]) -> Node:
+    if "branch" not in data:
+        return _operator_from_json(data)
+    return Branch(
+        name=data["branch"],
+        gate=data["gate"],
+        predicate=data["predicate"],
+        body=tuple(_operator_from_json(item) for item in data["body"]),
+        outputs=tuple(BranchOutput(*item) for item in data["outputs"]),
+    )

@@ -1,0 +1,118 @@
+"""What fully connected and the convolutions share: weight quantization, bias, requantize and activation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quant import fixed_point
+from quant.graph import INTEGER_RANGE, Attribute, Graph, Operator, Quantization, Tensor
+from quant.ops.base import Accumulator, Attributes, Quantized, QuantizeRequest
+
+
+def activate_float(values: np.ndarray, attributes: Attributes) -> np.ndarray:
+    """Apply the fused activation: ``none``, ``relu`` or ``relu6``."""
+    activation = attributes.get("activation", "none")
+    if activation == "none":
+        return values
+    high = 6.0 if activation == "relu6" else np.inf
+    return np.clip(values, 0.0, high)
+
+
+def activation_range(attributes: Attributes, output: Tensor) -> tuple[int, int]:
+    """Integer clamp of the fused activation in the output's scale (TFLite CalculateActivationRangeQuantized)."""
+    low, high = INTEGER_RANGE[output.dtype]
+    quantization = output.quantization
+    assert quantization is not None
+    activation = attributes.get("activation", "none")
+    if activation in ("relu", "relu6"):
+        low = max(low, quantization.zero_point)
+    if activation == "relu6":
+        high = min(high, quantization.zero_point + round(6.0 / quantization.scale[0]))
+    return low, high
+
+
+def quantize_weights(weight: np.ndarray, axis: int, bits: int) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Symmetric per-channel weights of ``bits`` bits: (int8 values, scale of each channel)."""
+    top = 2 ** (bits - 1) - 1
+    other = tuple(index for index in range(weight.ndim) if index != axis)
+    peak = np.max(np.abs(weight), axis=other).astype(np.float64)
+    scale = np.where(peak > 0, peak / top, 1.0 / top)
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    values = np.clip(np.round(weight / scale.reshape(shape)), -top, top).astype(np.int8)
+    return values, tuple(float(value) for value in scale)
+
+
+def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
+    """Make a linear operator integer: constants ``<name>.weight``, ``<name>.bias`` and its attributes.
+
+    Attributes set: input_offset, output_offset, multiplier and shift (one an output channel),
+    activation_min, activation_max.
+    """
+    operator, (output,) = request.operator, request.outputs
+    data = request.inputs[0]
+    assert data is not None and data.quantization is not None and output.quantization is not None
+    values, scales = quantize_weights(request.constants[1], channel_axis, request.weight_bits)
+    wide = data.dtype == "int16"
+    bias_type = np.int64 if wide else np.int32
+    input_scale = data.quantization.scale[0]
+    bias_scales = np.array([input_scale * scale for scale in scales])
+    bias = request.constants.get(2, np.zeros(len(scales)))
+    limit = 2**31 - 1
+    bias_values = np.clip(np.round(bias / bias_scales), -limit, limit).astype(bias_type)
+    pairs = [fixed_point.quantize_multiplier(scale / output.quantization.scale[0]) for scale in bias_scales]
+    low, high = activation_range(operator.attributes, output)
+    attributes: dict[str, Attribute] = {
+        **operator.attributes,
+        "input_offset": -data.quantization.zero_point,
+        "output_offset": output.quantization.zero_point,
+        "multiplier": tuple(pair[0] for pair in pairs),
+        "shift": tuple(pair[1] for pair in pairs),
+        "activation_min": low,
+        "activation_max": high,
+        "weight_bits": request.weight_bits,
+    }
+    weight_tensor = Tensor(
+        f"{operator.name}.weight", values.shape, "int8", Quantization(scales, 0, channel_axis)
+    )
+    bias_tensor = Tensor(
+        f"{operator.name}.bias",
+        bias_values.shape,
+        "int64" if wide else "int32",
+        Quantization(tuple(float(value) for value in bias_scales), 0, 0),
+    )
+    inputs = (operator.inputs[0], weight_tensor.name, bias_tensor.name)
+    made = Operator(operator.name, operator.kind, inputs, operator.outputs, attributes, operator.source)
+    return Quantized(
+        made, {weight_tensor.name: (weight_tensor, values), bias_tensor.name: (bias_tensor, bias_values)}
+    )
+
+
+def finish(
+    attributes: Attributes, accumulator: np.ndarray, bias: np.ndarray | None, dtype: np.dtype
+) -> np.ndarray:
+    """Bias, requantize, zero point and clamp of an accumulator [..., channels] (int64 values)."""
+    total = accumulator if bias is None else accumulator + bias.astype(np.int64)
+    multiplier = np.array(attributes["multiplier"], np.int64)
+    shift = np.array(attributes["shift"], np.int64)
+    if dtype == np.int16:
+        reduced = np.array([fixed_point.reduce_multiplier(int(value)) for value in multiplier], np.int64)
+        scaled = fixed_point.requantize_s64(total, reduced, shift)
+    else:
+        scaled = fixed_point.requantize_s32(total, multiplier, shift)
+    scaled = scaled + int(attributes["output_offset"])  # type: ignore[arg-type]
+    low, high = int(attributes["activation_min"]), int(attributes["activation_max"])  # type: ignore[arg-type]
+    return np.clip(scaled, low, high).astype(dtype)
+
+
+def worst_accumulator(operator: Operator, graph: Graph, channel_axis: int) -> Accumulator:
+    """Largest |accumulator| over output channels for any input of the input's integer type."""
+    data = graph.tensors[operator.inputs[0]]
+    weight = graph.constants[operator.inputs[1]].astype(np.int64)
+    bias = graph.constants[operator.inputs[2]].astype(np.int64)
+    low, high = INTEGER_RANGE[data.dtype]
+    offset = int(operator.attributes["input_offset"])  # type: ignore[arg-type]
+    largest = max(abs(low + offset), abs(high + offset))
+    other = tuple(index for index in range(weight.ndim) if index != channel_axis)
+    sums = np.sum(np.abs(weight), axis=other) * largest + np.abs(bias)
+    return Accumulator(int(np.max(sums)), 64 if data.dtype == "int16" else 32)

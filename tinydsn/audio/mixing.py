@@ -1,0 +1,120 @@
+"""Noisy mixtures with a known target, deterministic by seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinydsn.audio.corpus import RATE, Bank
+
+EARLY = RATE * 50 // 1000
+"""Reflections up to this many samples after the direct sound stay in the target."""
+
+
+@dataclass(frozen=True)
+class MixOptions:
+    """How mixtures are drawn.
+
+    samples              length of a mixture
+    snr_low, snr_high    speech-to-noise ratio, uniform, in dB
+    high_snr_share       share of mixtures drawn between ``snr_high`` and ``snr_high + 20`` dB instead
+    rir_share            share of mixtures with a room
+    level_low, level_high   RMS of the mixture, uniform, in dB below full scale
+    """
+
+    samples: int = 48000
+    snr_low: float = -5.0
+    snr_high: float = 20.0
+    high_snr_share: float = 0.1
+    rir_share: float = 0.3
+    level_low: float = -38.0
+    level_high: float = -18.0
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Float32 waves ``[samples]`` in [-1, 1]; ``target`` is the speech inside ``noisy``."""
+
+    noisy: np.ndarray
+    target: np.ndarray
+    snr_db: float
+
+
+def active_power(wave: np.ndarray) -> float:
+    """Mean power of the 16 ms pieces that are within 40 dB of the loudest, so that pauses do not count."""
+    pieces = wave[: len(wave) // 256 * 256].reshape(-1, 256)
+    power = np.mean(pieces.astype(np.float64) ** 2, axis=1)
+    if not power.size or power.max() == 0:
+        return 0.0
+    return float(power[power > power.max() * 1e-4].mean())
+
+
+def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float, level_db: float) -> Mixture:
+    """``speech`` plus ``noise`` scaled to ``snr_db`` (active speech power over noise power).
+
+    The sum is set to ``level_db`` (RMS, dB of full scale), less where it would go over full scale. Silent
+    speech or noise is added as it is.
+    """
+    speech_power, noise_power = active_power(speech), float(np.mean(noise.astype(np.float64) ** 2))
+    gain = 1.0
+    if speech_power > 0 and noise_power > 0:
+        gain = float(np.sqrt(speech_power / noise_power) * 10 ** (-snr_db / 20))
+    noisy = speech + gain * noise
+    rms = float(np.sqrt(np.mean(noisy.astype(np.float64) ** 2)))
+    peak = float(np.abs(noisy).max())
+    scale = 1.0 if rms == 0 else min(10 ** (level_db / 20) / rms, 0.99 / peak)
+    return Mixture((scale * noisy).astype(np.float32), (scale * speech).astype(np.float32), snr_db)
+
+
+def reverberate(speech: np.ndarray, rir: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Speech in a room, and the target: direct sound and early reflections, with the same delay."""
+    from scipy.signal import oaconvolve
+
+    direct = int(np.abs(rir).argmax())
+    room = rir / np.sqrt(np.sum(rir**2))
+    wet = oaconvolve(speech, room)[direct : direct + len(speech)]
+    early = oaconvolve(speech, room[: direct + EARLY])[direct : direct + len(speech)]
+    return wet.astype(np.float32), early.astype(np.float32)
+
+
+def _fill(bank: Bank, rng: np.random.Generator, samples: int, gaps: bool) -> np.ndarray:
+    """Random clips end to end (speech with pauses between), cut to ``samples``, in [-1, 1)."""
+    out = np.zeros(samples, np.float32)
+    position = int(rng.integers(0, RATE // 2)) if gaps else 0
+    while position < samples:
+        clip = bank.clip(int(rng.integers(len(bank))))
+        spare = len(clip) - (samples - position)
+        start = int(rng.integers(0, spare + 1)) if spare > 0 else 0
+        piece = clip[start : start + samples - position]
+        out[position : position + len(piece)] = piece
+        position += len(piece) + (int(rng.integers(RATE // 10, RATE)) if gaps else 0)
+    return out / 32768
+
+
+def draw(
+    speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.random.Generator
+) -> Mixture:
+    """One random mixture; the same generator state gives the same mixture."""
+    clean = _fill(speech, rng, options.samples, gaps=True)
+    disturbance = _fill(noise, rng, options.samples, gaps=False)
+    wet, target = clean, clean
+    if rng.random() < options.rir_share:
+        room = rooms.clip(int(rng.integers(len(rooms)))).astype(np.float64)
+        wet, target = reverberate(clean, room)
+    snr = float(rng.uniform(options.snr_low, options.snr_high))
+    if rng.random() < options.high_snr_share:
+        snr = float(rng.uniform(options.snr_high, options.snr_high + 20))
+    level = float(rng.uniform(options.level_low, options.level_high))
+    mixture = mix(wet, disturbance, snr, level)
+    peak = float(np.abs(wet).max())
+    scale = float(np.abs(mixture.target).max()) / peak if peak > 0 else 1.0
+    return Mixture(mixture.noisy, (scale * target).astype(np.float32), snr)
+
+
+def draw_batch(
+    speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, seed: int, step: int, size: int
+) -> list[Mixture]:
+    """The mixtures of training step ``step``; depends on seed and step only, so a run can be resumed."""
+    rng = np.random.default_rng([seed, step])
+    return [draw(speech, noise, rooms, options, rng) for _ in range(size)]

@@ -1,0 +1,23 @@
+"""``tinydsn ops``: what can be lowered, and under which constraints."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tinydsn.cli.output import Json, emit
+
+EXAMPLE = "Example: tinydsn ops --board mps3-an547"
+
+
+def command(
+    board: Annotated[
+        str | None, typer.Option(help="Name the kernel that each operator gets on this board.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the table of supported operators, with the constraints each must meet."""
+    from tinydsn import api
+
+    emit(api.ops(board=board), as_json)

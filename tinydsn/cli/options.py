@@ -1,0 +1,14 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Argument(help="An integer graph (.tdsn), a checkpoint, or a shipped model's name.")
+]
+Board = Annotated[str, typer.Option(help="A name from `tinydsn boards`, or host.")]
+Recording = Annotated[Path, typer.Option(help="The recording: mono, 16-bit, at the model's sample rate.")]

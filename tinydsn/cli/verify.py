@@ -1,0 +1,49 @@
+"""``tinydsn verify``: firmware against the integer reference, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from tinydsn.cli.options import Model, Recording
+from tinydsn.cli.output import Json, emit, say
+
+EXAMPLE = "Example: tinydsn verify model.tdsn --wav noisy.wav --board all --gates learned,cycle --json"
+
+
+def command(
+    model: Model,
+    wav: Recording,
+    board: Annotated[
+        list[str] | None, typer.Option(help="all, or names (repeat, or separate by commas); host is one.")
+    ] = None,
+    gates: Annotated[str, typer.Option(help="Gate patterns, separated by commas.")] = "learned,min,max,cycle",
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    allow_skip: Annotated[
+        bool, typer.Option("--allow-skip", help="A board that is skipped is no failure.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare each sample and gate of the firmware with the reference; exit 1 unless all are equal."""
+    from tinydsn import api
+
+    boards = split(board or ["all"])
+    result = api.verify(model, wav, boards, split([gates]), frames=frames, progress=say)
+    emit(result, as_json)
+    if not passed(result, allow_skip):
+        raise typer.Exit(1)
+
+
+def split(values: list[str]) -> list[str]:
+    """Comma-separated and repeated values as one list, in order, without repetition."""
+    parts = [part.strip() for value in values for part in value.split(",")]
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def passed(result: Mapping[str, Any], allow_skip: bool) -> bool:
+    """Whether there is a result and every cell is equal (or skipped, when that is allowed)."""
+    fine = {"equal", "skipped"} if allow_skip else {"equal"}
+    statuses = [row["status"] for row in result["results"]]
+    return bool(statuses) and set(statuses) <= fine

@@ -1,0 +1,221 @@
+"""DSN: a dynamically slimmable enhancement network, after Zhao et al. 2026 (gate internals ours).
+
+The order of blocks is HyST-Net's (PAPERS.md, section 1): convolutions along frequency, attention over
+frequency, a GRU over time per position, feed-forward, decoder, a real mask. Each block has a static half
+and a gated half; the policy, which stands first, decides per frame which gated halves run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from quant.errors import ConfigError
+from quant.frontend import FrontEnd
+from tinydsn.nn import (
+    GatedAttention,
+    GatedConvPair,
+    GatedDecoder,
+    GatedFeedForward,
+    GatedRecurrence,
+    Gating,
+    Policy,
+    conv_columns,
+    gates_from_logits,
+)
+from tinydsn.nn.conv import frequency_conv
+
+GATES = ("encoder", "attention", "recurrence", "feedforward", "decoder")
+"""Gate k belongs to block ``GATES[k]``."""
+
+
+@dataclass(frozen=True)
+class DsnConfig:
+    """Sizes of a `Dsn`; the default is the shipped model, about 10.6 MMAC/s with all gates on.
+
+    bins            features of a frame; a multiple of 16 and of ``policy_bands``
+    first           channels after the first convolution, at ``bins / 4`` positions
+    middle          channels of each half between the convolutions of the pair, at ``bins / 8`` positions
+    channels        channels of the core, at ``bins / 16`` positions; even
+    heads, width    attention heads of each half, and the size of a head
+    hidden          state size of each GRU group
+    static_ffn      hidden size of the static feed-forward half
+    gated_ffn       hidden size of the gated feed-forward half
+    up              channels of each decoder half at ``bins / 8`` positions
+    kernel          size of the convolutions along frequency; odd
+    policy_bands, policy_hidden, policy_bias   the policy's input, state, and start value of its logits
+    """
+
+    bins: int = 256
+    first: int = 8
+    middle: int = 8
+    channels: int = 24
+    heads: int = 2
+    width: int = 4
+    hidden: int = 16
+    static_ffn: int = 8
+    gated_ffn: int = 16
+    up: int = 4
+    kernel: int = 3
+    policy_bands: int = 16
+    policy_hidden: int = 16
+    policy_bias: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name != "policy_bias" and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f"DsnConfig.{name} is {value!r} (must be a whole number above 0)")
+        if self.bins % 16 or self.bins % self.policy_bands:
+            raise ConfigError(
+                f"DsnConfig.bins is {self.bins} (must be a multiple of 16 and of policy_bands, "
+                f"{self.policy_bands})"
+            )
+        if self.channels % 2:
+            raise ConfigError(f"DsnConfig.channels is {self.channels} (must be even)")
+        if self.kernel % 2 == 0:
+            raise ConfigError(f"DsnConfig.kernel is {self.kernel} (must be odd)")
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> DsnConfig:
+        """The configuration of a dictionary such as a recipe's ``[model]`` table; refuses unknown names."""
+        known = DsnConfig.__dataclass_fields__
+        for name in values:
+            if name not in known:
+                raise ConfigError(f"unknown model setting {name!r} (known: {', '.join(known)})")
+        return DsnConfig(**values)
+
+
+class DsnOutput(NamedTuple):
+    """mask ``[batch, frames, bins]`` in [0, 1]; gates (0 or 1) and logits ``[batch, frames, gates]``."""
+
+    mask: Tensor
+    gates: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-accumulates of one frame of one part; ``gate`` is None for what always runs."""
+
+    part: str
+    gate: str | None
+    macs: int
+
+
+class Dsn(nn.Module):
+    """The network over whole clips; `streaming` gives the same network frame by frame."""
+
+    def __init__(self, config: DsnConfig | None = None) -> None:
+        super().__init__()
+        self.config = c = config or DsnConfig()
+        self.policy = Policy(c.bins, c.policy_bands, c.policy_hidden, len(GATES), c.policy_bias)
+        self.first = nn.Conv2d(1, c.first, (2, 5), (1, 4), (0, 1))
+        self.encoder = GatedConvPair(c.first, c.middle, c.middle, c.channels, c.kernel)
+        self.attention = GatedAttention(c.channels, c.heads, c.heads, c.width)
+        self.recurrence = GatedRecurrence(c.channels, c.hidden)
+        self.feedforward = GatedFeedForward(c.channels, c.static_ffn, c.gated_ffn)
+        self.decoder = GatedDecoder(c.channels, c.up, c.up, c.middle, c.first, c.kernel)
+        self.last = frequency_conv(c.first, 4, c.kernel)
+
+    def forward(self, features: Tensor, gating: Gating | None = None) -> DsnOutput:
+        """Whole clips from a zero state: features ``[batch, frames, bins]`` (compressed magnitudes)."""
+        logits = self.policy(features)
+        gates = gates_from_logits(logits, gating or Gating())
+        on = gates.unbind(-1)
+        padded = nn.functional.pad(features, (0, 0, 1, 0)).unsqueeze(-1)
+        first = torch.relu(conv_columns(self.first, padded))
+        core, middle = self.encoder(first, on[0])
+        core = self.attention(core, on[1])
+        core = self.recurrence(core, on[2])
+        core = self.feedforward(core, on[3])
+        wide = self.decoder(core, middle, first, on[4])
+        mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
+        return DsnOutput(mask, gates, logits)
+
+    def streaming(self) -> DsnStep:
+        """The same weights (shared, not copied) as a step function with its states in buffers."""
+        return DsnStep(self)
+
+    def costs(self) -> tuple[Cost, ...]:
+        """Multiply-accumulates of one frame, per part, static and gated."""
+        c = self.config
+        quarter, core = c.bins // 4, c.bins // 16
+        decoder = self.decoder.macs(core)
+        halves = {
+            "encoder": (self.encoder.static.macs(quarter), self.encoder.gated.macs(quarter)),
+            "attention": (self.attention.static.macs(core), self.attention.gated.macs(core)),
+            "recurrence": (self.recurrence.static.macs(core), self.recurrence.gated.macs(core)),
+            "feedforward": (self.feedforward.static.macs(core), self.feedforward.gated.macs(core)),
+            "decoder": decoder,
+        }
+        costs = [Cost("policy", None, self.policy.macs())]
+        costs.append(Cost("first", None, quarter * self.first.weight.numel()))
+        for name, (static, gated) in halves.items():
+            costs += [Cost(name, None, static), Cost(name, name, gated)]
+        costs.append(Cost("last", None, quarter * self.last.weight.numel()))
+        return tuple(costs)
+
+    def macs(self) -> tuple[int, tuple[int, ...]]:
+        """Multiply-accumulates of one frame: what always runs, and what each gate adds."""
+        costs = self.costs()
+        static = sum(cost.macs for cost in costs if cost.gate is None)
+        return static, tuple(sum(cost.macs for cost in costs if cost.gate == name) for name in GATES)
+
+
+class DsnStep(nn.Module):
+    """One frame of a `Dsn`: ``forward(frame[bins]) -> mask[bins]``, states in buffers, gates as branches.
+
+    Frame in: compressed magnitudes, as the front end makes them. Running it over a clip from `reset`
+    equals `Dsn.forward` with the device's gates. It exports with `torch.export` (one ``cond`` a gate).
+    """
+
+    previous: Tensor
+    policy_state: Tensor
+    static_state: Tensor
+    gated_state: Tensor
+
+    def __init__(self, network: Dsn) -> None:
+        super().__init__()
+        self.config = c = network.config
+        self.frontend: FrontEnd | None = FrontEnd()
+        self.policy = network.policy
+        self.first = network.first
+        self.encoder = network.encoder
+        self.attention = network.attention
+        self.recurrence = network.recurrence
+        self.feedforward = network.feedforward
+        self.decoder = network.decoder
+        self.last = network.last
+        core = c.bins // 16
+        self.register_buffer("previous", torch.zeros(1, c.bins), persistent=False)
+        self.register_buffer("policy_state", torch.zeros(1, c.policy_hidden), persistent=False)
+        self.register_buffer("static_state", torch.zeros(core, c.hidden), persistent=False)
+        self.register_buffer("gated_state", torch.zeros(core, c.hidden), persistent=False)
+
+    def reset(self) -> None:
+        """Sets all states to zero."""
+        for state in self.buffers():
+            state.zero_()
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """The mask ``[bins]`` of one frame ``[bins]``."""
+        logits, policy_state = self.policy.step(frame, self.policy_state)
+        row = frame.unsqueeze(0)
+        pair = torch.cat([self.previous, row], 0).unsqueeze(0).unsqueeze(0)
+        first = torch.relu(self.first(pair)).permute(0, 2, 3, 1).squeeze(0).squeeze(0)
+        core, middle = self.encoder.step(first, logits[0] > 0)
+        core = self.attention.step(core, logits[1] > 0)
+        core, static_state, gated_state = self.recurrence.step(
+            core, self.static_state, self.gated_state, logits[2] > 0
+        )
+        core = self.feedforward.step(core, logits[3] > 0)
+        wide = self.decoder.step(core, middle, first, logits[4] > 0)
+        mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
+        self.previous.copy_(row)
+        self.policy_state.copy_(policy_state)
+        self.static_state.copy_(static_state)
+        self.gated_state.copy_(gated_state)
+        return mask

@@ -1,0 +1,41 @@
+"""Hard gates with a straight-through gradient (PAPERS.md, section 1, "Gate")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Gating:
+    """How logits become gates in the whole-clip form.
+
+    The default is the gate of the device: ``logit > 0`` forward, a sigmoid's gradient backward.
+
+    noise        amplitude of the logistic noise (1 = Gumbel-sigmoid sampling, 0 = the device's gate)
+    temperature  divides logits and noise in the gradient's sigmoid; the hard decision does not change
+    forced       None, or 0/1 values that replace the gates, broadcast to ``[batch, frames, gates]``
+    """
+
+    noise: float = 0.0
+    temperature: float = 1.0
+    forced: Tensor | None = None
+
+
+def gates_from_logits(logits: Tensor, gating: Gating) -> Tensor:
+    """Gates of exactly 0 or 1 for logits ``[batch, frames, gates]``, with the gradient of a sigmoid.
+
+    The sum ``soft + (hard - soft)`` would round to 0.99999994 now and then, so the hard value is written
+    as ``hard + (soft - soft)``: exact, and the gradient is the same.
+    """
+    if gating.forced is not None:
+        return gating.forced.to(logits).expand_as(logits)
+    noisy = logits
+    if gating.noise > 0:
+        uniform = torch.rand_like(logits).clamp_(1e-6, 1 - 1e-6)
+        noisy = logits + gating.noise * (uniform.log() - (-uniform).log1p())
+    soft = torch.sigmoid(noisy / gating.temperature)
+    hard = (noisy > 0).to(logits.dtype)
+    return hard + (soft - soft.detach())

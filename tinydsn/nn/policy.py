@@ -1,0 +1,44 @@
+"""The policy: a small recurrent net that looks at a frame before anything else and decides the gates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Policy(nn.Module):
+    """Frame pooled to bands -> GRU over time -> one logit per gate (PAPERS.md, section 1, "Policy").
+
+    bins    features of a frame; must be a multiple of ``bands``
+    gates   number of logits; gate k is taken where logit k is above 0
+    bias    start value of the logits' bias: +2 opens all gates at first
+    """
+
+    def __init__(self, bins: int, bands: int, hidden: int, gates: int, bias: float) -> None:
+        super().__init__()
+        self.bands = bands
+        self.hidden = hidden
+        self.gates = gates
+        self.gru = nn.GRUCell(bands, hidden)
+        self.head = nn.Linear(hidden, gates)
+        nn.init.constant_(self.head.bias, bias)
+        self.width = bins // bands
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``[batch, frames, gates]`` of whole clips ``[batch, frames, bins]``, from a zero state."""
+        pooled = features.unflatten(-1, (self.bands, self.width)).mean(-1)
+        state = pooled.new_zeros(1, pooled.shape[0], self.hidden)
+        cell = self.gru
+        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+        hidden, _ = torch.gru(pooled, state, weights, True, 1, 0.0, False, False, True)
+        return self.head(hidden)
+
+    def step(self, frame: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``[gates]`` and the next state ``[1, hidden]`` of one frame ``[bins]``."""
+        pooled = frame.view(self.bands, self.width).mean(-1)
+        state = self.gru(pooled.unsqueeze(0), state)
+        return self.head(state).squeeze(0), state
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one frame."""
+        return 3 * self.hidden * (self.bands + self.hidden) + self.hidden * self.gates

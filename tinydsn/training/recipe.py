@@ -1,0 +1,97 @@
+"""Training recipes: a TOML file with the tables ``model``, ``mix``, ``gates`` and ``train``."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from quant.errors import ConfigError
+from tinydsn.audio.mixing import MixOptions
+from tinydsn.models.dsn import DsnConfig
+from tinydsn.training.schedule import GateSchedule
+
+Table = TypeVar("Table", DsnConfig, MixOptions, GateSchedule, "TrainOptions")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The optimiser's settings.
+
+    seed            of the start values, the mixtures and the gates' noise
+    batch           mixtures a step
+    steps           length of the run in steps; 0: the run lasts a given time, and the schedule follows the clock
+    rate, warmup, last_rate   peak learning rate, share of warm-up, last rate as a share of the peak
+    decay           weight decay of AdamW (betas 0.9 and 0.99)
+    clip            largest norm of the gradient
+    average         decay of the running average of the weights; the average is the result
+    windows         window lengths of the multi-resolution speech loss, samples
+    sdr_weight      weight of the waveform's SDR loss (dB) beside the spectral loss
+    usage_weight    weight of the usage loss
+    usage_low, usage_high   wanted share of the gated compute at the highest and the lowest SNR
+    """
+
+    seed: int = 1
+    batch: int = 16
+    steps: int = 0
+    rate: float = 2e-3
+    warmup: float = 0.03
+    last_rate: float = 0.01
+    decay: float = 1e-4
+    clip: float = 1.0
+    average: float = 0.998
+    windows: tuple[int, ...] = (320, 512, 768)
+    sdr_weight: float = 0.003
+    usage_weight: float = 0.5
+    usage_low: float = 0.1
+    usage_high: float = 0.9
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run besides the corpus."""
+
+    model: DsnConfig = field(default_factory=DsnConfig)
+    mix: MixOptions = field(default_factory=MixOptions)
+    gates: GateSchedule = field(default_factory=GateSchedule)
+    train: TrainOptions = field(default_factory=TrainOptions)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as nested dictionaries for cards and logs."""
+        return asdict(self)
+
+
+def _table(kind: type[Table], values: Any, where: str) -> Table:
+    known = kind.__dataclass_fields__
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} must be a table of settings")
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"{where}: unknown setting {name!r} (known: {', '.join(known)})")
+        default = known[name].default
+        fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
+        if isinstance(default, tuple):
+            fits = isinstance(value, list) and bool(value) and all(isinstance(item, int) for item in value)
+        if not fits or isinstance(value, bool):
+            raise ConfigError(f"{where}: {name} is {value!r} (must be like {default!r})")
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe. Raises ConfigError for a missing file, bad TOML, or an unknown or ill-typed setting."""
+    try:
+        with path.open("rb") as file:
+            tables = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML ({error})") from None
+    kinds = {"model": DsnConfig, "mix": MixOptions, "gates": GateSchedule, "train": TrainOptions}
+    for name in tables:
+        if name not in kinds:
+            raise ConfigError(f"{path}: unknown table [{name}] (known: {', '.join(kinds)})")
+    parts: dict[str, Any] = {
+        name: _table(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()
+    }
+    return Recipe(**parts)

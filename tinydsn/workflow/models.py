@@ -1,0 +1,58 @@
+"""Finds the integer graph a user means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+
+from quant.errors import ModelFileError
+from quant.graph import IntegerGraph
+from quant.model_file import load
+
+
+@dataclass(frozen=True)
+class Model:
+    """An integer graph, the file it came from, and that file's SHA-256."""
+
+    graph: IntegerGraph
+    path: Path
+    sha256: str
+
+
+def pretrained() -> Mapping[str, Path]:
+    """Shipped checkpoints by name."""
+    folder = Path(str(resources.files("tinydsn") / "pretrained"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def checkpoint_path(text: str) -> Path | None:
+    """The checkpoint that ``text`` names: a shipped model's name or a .safetensors file; else None."""
+    shipped = pretrained()
+    if text in shipped:
+        return shipped[text]
+    path = Path(text)
+    return path if path.suffix == ".safetensors" else None
+
+
+def load_model(text: str) -> Model:
+    """An integer graph by file, by checkpoint (the graph beside it), or by a shipped model's name.
+
+    Raises ModelFileError when there is none.
+    """
+    checkpoint = checkpoint_path(text)
+    path = Path(text) if checkpoint is None else checkpoint.with_suffix(".tdsn")
+    if checkpoint is not None and not path.is_file():
+        raise ModelFileError(
+            f"{checkpoint}: no integer graph beside it (make one: "
+            f"`tinydsn quantize {text} --calibration DIR -o {path}`)"
+        )
+    if not path.is_file():
+        near = get_close_matches(text, pretrained(), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        names = ", ".join(pretrained())
+        raise ModelFileError(f"{text}: no such model (must be a .tdsn file, a checkpoint, or one of {names}){hint}")
+    graph, sha256 = load(path)
+    return Model(graph, path, sha256)

@@ -1,0 +1,85 @@
+"""From a checkpoint or a user's module to an integer graph on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quant.convert import quantize as quantize_graph
+from quant.errors import AudioError
+from quant.graph import Graph, IntegerGraph
+from quant.model_file import save
+from quant.precision import load_precision
+from tinydsn.workflow.models import checkpoint_path
+
+Progress = Callable[[int, int], None]
+
+# A minute of audio settles the ranges of int16 tensors to within their headroom.
+CALIBRATION_SECONDS = 60
+
+
+def float_graph(target: str) -> Graph:
+    """Lower a checkpoint (or shipped model's name) or ``package.module:function``."""
+    from tinydsn.lowering import load_target, lower
+
+    checkpoint = checkpoint_path(target)
+    if checkpoint is None:
+        module, example = load_target(target)
+        return lower(module, example)
+    import torch
+
+    from tinydsn.models.checkpoint import load_checkpoint
+
+    step = load_checkpoint(checkpoint).streaming()
+    return lower(step, torch.zeros(step.frontend.bins), name=checkpoint.stem)
+
+
+def calibration_clips(folder: Path, sample_rate: int, seconds: float = CALIBRATION_SECONDS) -> list[np.ndarray]:
+    """int16 clips from the audio files of a folder, in order of their names, ``seconds`` in all.
+
+    Every file gives an equal share. Raises AudioError when the folder holds no audio at the rate.
+    """
+    from tinydsn.audio.files import read_wav
+
+    if not folder.is_dir():
+        raise AudioError(f"{folder}: no such folder (--calibration takes a folder of WAV or FLAC files)")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg", ".opus"))
+    if not files:
+        raise AudioError(f"{folder}: holds no audio (must be mono WAV, FLAC or Ogg files at {sample_rate} Hz)")
+    files = files[:: max(1, len(files) // 64)]
+    share = int(seconds * sample_rate / len(files))
+    return [read_wav(path)[: max(share, sample_rate)] for path in files]
+
+
+def quantize(
+    target: str, calibration: Path, output: Path, precision: str = "w8a16", progress: Progress | None = None
+) -> dict[str, Any]:
+    """Lower, calibrate and convert ``target``; writes ``output`` and returns what it holds."""
+    table = load_precision(precision)
+    graph = float_graph(target)
+    rate = graph.frontend.sample_rate if graph.frontend else 16000
+    integer = quantize_graph(graph, calibration_clips(calibration, rate), table, progress)
+    sha256 = save(integer, output)
+    return {"model": str(output), "model_sha256": sha256, "precision": table.name, **summary(integer)}
+
+
+def summary(graph: IntegerGraph) -> dict[str, Any]:
+    """Sizes of an integer graph."""
+    from quant import ops
+
+    macs = {op.name: ops.definition(op.kind).macs(op, graph.tensors) for op in graph.operators()}
+    gated = {op.name for branch in graph.branches for op in branch.body}
+    states = {state.tensor for state in graph.states}
+    weights = [array for name, array in graph.constants.items() if name not in states]
+    return {
+        "name": graph.name,
+        "operators": len(macs),
+        "gates": graph.gates,
+        "macs": sum(macs.values()),
+        "macs_gated": sum(count for name, count in macs.items() if name in gated),
+        "weight_bytes": int(sum(array.nbytes for array in weights)),
+        "state_bytes": sum(graph.tensors[name].nbytes for name in states),
+    }
