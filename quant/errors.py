@@ -39,5 +39,9 @@ class ToolchainError(TinydsnError):
     """A compiler, emulator or source package that is missing or failed."""
 
 
+class MissingTool(ToolchainError):
+    """A compiler, emulator or source package that is not installed (a reason to skip, not a failure)."""
+
+
 class ConfigError(TinydsnError):
     """A wrong option, configuration file or user function."""

@@ -3,20 +3,20 @@
 # Does nothing on a machine that has them; says what to do on a machine without apt-get.
 set -eu
 
-packages="gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm cmake ninja-build
+packages="gcc g++ libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm cmake ninja-build
     ffmpeg python3-dev python3-venv"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
 python=${1:-python3}
 missing=""
-for tool in gcc ar arm-none-eabi-gcc qemu-system-arm cmake ninja ffmpeg; do
+# g++: cmsisdsp comes as source and is compiled when it is installed, and so is pesq.
+for tool in gcc g++ ar arm-none-eabi-gcc qemu-system-arm cmake ninja ffmpeg; do
     have "$tool" || missing="$missing $tool"
 done
 [ -f /usr/include/stdio.h ] || echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || missing="$missing libc-headers"
 echo '#include <string.h>' | arm-none-eabi-gcc -E - >/dev/null 2>&1 || missing="$missing newlib"
 "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python-venv"
-# pesq is compiled when it is installed.
 "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' >/dev/null 2>&1 ||
     missing="$missing Python.h"
 

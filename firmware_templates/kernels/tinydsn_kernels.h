@@ -75,15 +75,18 @@ void tinydsn_convolve_s16_wide(const tinydsn_wide_matrix_s16 *matrix, const tiny
 void tinydsn_gru_update_s16(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t rows,
                             int32_t hidden, int16_t *output);
 
-/*
- * Layer normalisation over the last axis; see tinydsn_layer_norm_s16.c for the arithmetic.
- */
+/* Layer normalisation over the last axis; tinydsn_layer_norm_s16.c tells the arithmetic. */
 typedef struct {
-    int32_t columns;
-    uint64_t epsilon;     /* in units of (columns * input)^2 summed, at least 1 */
+    int32_t columns;      /* at most 1024 */
+    int32_t shift;        /* of the product with gamma, 1..62 */
+    uint64_t epsilon;     /* at least 1, at most 2^62 */
     const int32_t *gamma; /* [columns] */
     const int32_t *beta;  /* [columns] */
 } tinydsn_layer_norm;
+
+/* input, output: [rows][columns]; they may be the same array. */
+void tinydsn_layer_norm_s16(const tinydsn_layer_norm *norm, const int16_t *input, int32_t rows,
+                            int16_t *output);
 
 /* output[i] = saturate(a[i] + b[i % b_size]), clamped; b_size divides size. output may be a or b. */
 void tinydsn_add_s16(const int16_t *a, const int16_t *b, int32_t size, int32_t b_size, int32_t low,

@@ -179,18 +179,23 @@ static int16_t feature(int32_t re, int32_t im, int32_t log_scale)
     return exp2_q20(log_amplitude + TINYDSN_FRONTEND_FEATURE_OFFSET);
 }
 
+static int32_t masked_line(int32_t value, int16_t gain)
+{
+    return (int32_t)(((int64_t)value * gain + (1 << (MASK_SHIFT - 1))) >> MASK_SHIFT);
+}
+
 /* Multiply the lines by the mask; return the OR of their magnitudes. */
 static uint32_t apply_mask(const int16_t *mask, int32_t *spectrum)
 {
-    const int32_t half = 1 << (MASK_SHIFT - 1);
+#if BINS > LINES
+    const int32_t nyquist = masked_line(spectrum[1], mask[LINES]);
+#else
+    const int32_t nyquist = 0;
+#endif
     uint32_t bits = 0;
-    const int32_t nyquist = BINS > LINES ? (int32_t)(((int64_t)spectrum[1] * mask[BINS - 1] + half) >> MASK_SHIFT) : 0;
     for (int32_t k = 0; k < LINES; k++) {
-        spectrum[2 * k] = (int32_t)(((int64_t)spectrum[2 * k] * mask[k] + half) >> MASK_SHIFT);
-        spectrum[2 * k + 1] = (int32_t)(((int64_t)spectrum[2 * k + 1] * mask[k] + half) >> MASK_SHIFT);
-        if (k == 0) {
-            spectrum[1] = nyquist;
-        }
+        spectrum[2 * k] = masked_line(spectrum[2 * k], mask[k]);
+        spectrum[2 * k + 1] = k == 0 ? nyquist : masked_line(spectrum[2 * k + 1], mask[k]);
         bits |= magnitude_bits(spectrum[2 * k]) | magnitude_bits(spectrum[2 * k + 1]);
     }
     return bits;

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from quant.frontend.config import FrontEnd
+from quant.frontend.reference import FrontEndReference
 
-__all__ = ["FrontEnd"]
+__all__ = ["FrontEnd", "FrontEndReference"]

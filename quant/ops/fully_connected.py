@@ -31,7 +31,9 @@ def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
     """[..., K] x [N, K] -> [..., N]."""
     data, weight = shapes[0], shapes[1]
     if len(weight) != 2 or data[-1] != weight[1]:
-        raise GraphError(f"fully_connected of input {data} with weight {weight} (must be [..., K] and [N, K])")
+        raise GraphError(
+            f"fully_connected of input {data} with weight {weight} (must be [..., K] and [N, K])"
+        )
     return ((*data[:-1], weight[0]),)
 
 

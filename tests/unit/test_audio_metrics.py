@@ -47,7 +47,9 @@ def test_dnsmos_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "dnsmos_available", lambda: False)
     with pytest.raises(ConfigError) as caught:
         dnsmos(np.ones(100, np.float32))
-    assert str(caught.value) == "DNSMOS needs the extra 'metrics' (install it: pip install 'tinydsn[metrics]')"
+    assert (
+        str(caught.value) == "DNSMOS needs the extra 'metrics' (install it: pip install 'tinydsn[metrics]')"
+    )
 
 
 def test_dnsmos_of_nothing() -> None:

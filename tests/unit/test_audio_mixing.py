@@ -33,7 +33,9 @@ def test_mix_has_the_snr_and_level_it_states(snr: float) -> None:
     disturbance = (rng.standard_normal(32000) * 0.3).astype(np.float32)
     result = mix(speech, disturbance, snr, -30.0)
     rest = result.noisy - result.target
-    assert 10 * np.log10(active_power(result.target) / np.mean(rest.astype(float) ** 2)) == pytest.approx(snr, abs=0.01)
+    assert 10 * np.log10(active_power(result.target) / np.mean(rest.astype(float) ** 2)) == pytest.approx(
+        snr, abs=0.01
+    )
     assert 20 * np.log10(rms(result.noisy)) == pytest.approx(-30, abs=0.01)
 
 
@@ -51,7 +53,9 @@ def test_draw_depends_on_seed_and_step_only() -> None:
     one = draw_batch(speech, disturbance, rooms, options, 7, 3, 6)
     two = draw_batch(speech, disturbance, rooms, options, 7, 3, 6)
     other = draw_batch(speech, disturbance, rooms, options, 7, 4, 6)
-    assert all(np.array_equal(a.noisy, b.noisy) and a.snr_db == b.snr_db for a, b in zip(one, two, strict=True))
+    assert all(
+        np.array_equal(a.noisy, b.noisy) and a.snr_db == b.snr_db for a, b in zip(one, two, strict=True)
+    )
     assert not np.array_equal(one[0].noisy, other[0].noisy)
     assert all(m.noisy.shape == m.target.shape == (16000,) and m.noisy.dtype == np.float32 for m in one)
 

@@ -130,7 +130,7 @@ def test_reader_that_goes_away_is_no_error() -> None:
 
 
 def test_verify_passes_its_arguments_on(
-    api: types.ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    api: types.ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls: list[tuple[Any, ...]] = []
 

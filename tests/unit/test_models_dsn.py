@@ -12,7 +12,9 @@ from tinydsn.nn import Gating, gates_from_logits, gru_with_hold
 
 FRAMES = 60
 TOLERANCE = 1e-5
-SMALL = DsnConfig(bins=64, first=4, middle=4, channels=8, heads=1, hidden=6, up=2, policy_bands=8, policy_hidden=5)
+SMALL = DsnConfig(
+    bins=64, first=4, middle=4, channels=8, heads=1, hidden=6, up=2, policy_bands=8, policy_hidden=5
+)
 
 
 def network(config: DsnConfig | None = None, seed: int = 0) -> Dsn:
@@ -160,7 +162,9 @@ def test_cost_is_counted_by_hooks_too() -> None:
 
     def count(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal counted
-        rows = output.numel() // (output.shape[1] if isinstance(module, torch.nn.Conv2d) else output.shape[-1])
+        rows = output.numel() // (
+            output.shape[1] if isinstance(module, torch.nn.Conv2d) else output.shape[-1]
+        )
         counted += rows * module.weight.numel()
 
     for module in model.modules():

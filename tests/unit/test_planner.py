@@ -16,7 +16,7 @@ from tinydsn.codegen.planner import Extra, MemoryPlan, check_plan, plan, state_c
 from tinydsn.codegen.program import IN_PLACE, view_offset
 
 ITEM = 2
-KINDS = ("add", "add", "relu", "layer_norm", "reshape", "slice", "concat", "gru_update")
+KINDS = ("add", "add", "relu", "fully_connected", "reshape", "slice", "concat", "gru_update")
 Values = tuple[object, ...]
 
 
@@ -225,15 +225,15 @@ def small(nodes: tuple[Operator | Branch, ...], sizes: dict[str, int], **more: o
 def test_a_residual_chain_over_two_gates_needs_one_buffer_and_no_copy() -> None:
     def gated(number: int, held: str, out: str) -> Branch:
         body = (
-            Operator(f"f{number}", "layer_norm", (held,), (f"c{number}",)),
+            Operator(f"f{number}", "fully_connected", (held,), (f"c{number}",)),
             Operator(f"a{number}", "add", (held, f"c{number}"), (f"s{number}",)),
         )
         return Branch(f"b{number}", number, "p", body, (BranchOutput(out, f"s{number}", "hold", held),))
 
     names = ["x", "p", "acc", "c0", "s0", "mid", "c1", "s1", "y"]
     nodes = (
-        Operator("g", "layer_norm", ("x",), ("p",)),
-        Operator("n", "layer_norm", ("x",), ("acc",)),
+        Operator("g", "fully_connected", ("x",), ("p",)),
+        Operator("n", "fully_connected", ("x",), ("acc",)),
         gated(0, "acc", "mid"),
         gated(1, "mid", "y"),
     )
@@ -272,8 +272,8 @@ def test_a_gru_state_is_updated_where_it_lies_inside_a_gated_region() -> None:
 
 def test_concatenated_tensors_are_computed_in_place() -> None:
     nodes = (
-        Operator("a", "layer_norm", ("x",), ("left",)),
-        Operator("b", "layer_norm", ("x",), ("right",)),
+        Operator("a", "fully_connected", ("x",), ("left",)),
+        Operator("b", "fully_connected", ("x",), ("right",)),
         Operator("c", "concat", ("left", "right"), ("both",), {"axis": 0}),
         Operator("d", "fully_connected", ("both",), ("y",)),
     )
@@ -299,7 +299,7 @@ def test_states_that_exchange_their_values_are_refused() -> None:
 
 
 def test_scratch_lives_only_in_its_step_and_keeps_alignment() -> None:
-    nodes = (Operator("a", "layer_norm", ("x",), ("m",)), Operator("b", "layer_norm", ("m",), ("y",)))
+    nodes = (Operator("a", "fully_connected", ("x",), ("m",)), Operator("b", "fully_connected", ("m",), ("y",)))
     graph = small(nodes, {"x": 5, "m": 5, "y": 5})
     made = plan(graph, [Extra("s1", 100, 1, 1), Extra("s2", 90, 2, 2)], alignment=16)
     assert made.extras["s1"] == made.extras["s2"] == 0
@@ -308,7 +308,7 @@ def test_scratch_lives_only_in_its_step_and_keeps_alignment() -> None:
 
 
 def test_the_checker_sees_an_overlap() -> None:
-    graph = small((Operator("a", "layer_norm", ("x",), ("y",)),), {"x": 4, "y": 4})
+    graph = small((Operator("a", "fully_connected", ("x",), ("y",)),), {"x": 4, "y": 4})
     made = plan(graph)
     moved = tuple(replace(buffer, offset=0) for buffer in made.buffers)
     with pytest.raises(GraphError) as caught:

@@ -89,7 +89,10 @@ def dnsmos(wave: np.ndarray) -> Dnsmos:
         samples = np.concatenate([samples, samples])
     starts = range(0, len(samples) - SEGMENT + 1, RATE)
     raw = np.mean(
-        [_rate(session.run(None, {"input_1": samples[None, start : start + SEGMENT]})[0][0]) for start in starts],
+        [
+            _rate(session.run(None, {"input_1": samples[None, start : start + SEGMENT]})[0][0])
+            for start in starts
+        ],
         axis=0,
     )
     return Dnsmos(*(float(value) for value in raw))

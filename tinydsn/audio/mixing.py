@@ -92,9 +92,7 @@ def _fill(bank: Bank, rng: np.random.Generator, samples: int, gaps: bool) -> np.
     return out / 32768
 
 
-def draw(
-    speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.random.Generator
-) -> Mixture:
+def draw(speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.random.Generator) -> Mixture:
     """One random mixture; the same generator state gives the same mixture."""
     clean = _fill(speech, rng, options.samples, gaps=True)
     disturbance = _fill(noise, rng, options.samples, gaps=False)

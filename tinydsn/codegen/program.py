@@ -19,9 +19,13 @@ VIEWS = frozenset({"reshape"})
 """Kinds that never move data; a slice is a view when it is contiguous."""
 
 IN_PLACE = frozenset(
-    {"add", "sub", "mul", "relu", "leaky_relu", "sigmoid", "tanh", "table", "gru_update", "requantize"}
+    ("add", "sub", "mul", "relu", "leaky_relu", "sigmoid", "tanh", "table")
+    + ("gru_update", "layer_norm", "requantize")
 )
-"""Kinds whose kernels read element i of an input of the output's size before they write element i."""
+"""Kinds whose kernels read element i of an input of the output's size before they write element i.
+
+layer_norm reads a whole row before it writes its first element, and then each again in its turn.
+"""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def source_line(stack_trace: str | None) -> str:
 def module_path(node: torch.fx.Node) -> str:
     """Path of the module in whose forward a node was made; "" for the outermost, or when it is not known."""
     stack = node.meta.get("nn_module_stack") or {}
-    return list(stack.values())[-1][0] if stack else ""
+    path = list(stack.values())[-1][0] if stack else ""
+    return str(path).split(".parametrizations.")[0]
 
 
 def owner(parameter: str) -> str:
@@ -64,3 +65,13 @@ def common_path(parameters: Iterable[str]) -> str:
             break
         shared.append(column[0])
     return ".".join(shared)
+
+
+def parametrized(node: torch.fx.Node) -> str:
+    """Name of the parameter that torch's parametrization computes, such as a normed ``conv.weight``."""
+    stack = node.meta.get("nn_module_stack") or {}
+    for path, _ in reversed(list(stack.values())):
+        base, found, leaf = str(path).partition(".parametrizations.")
+        if found:
+            return join(base, leaf.split(".")[0])
+    return ""

@@ -31,9 +31,17 @@ def save_checkpoint(model: Dsn, path: Path | str, card: dict[str, Any] | None = 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = json.dumps(asdict(model.config), sort_keys=True)
     metadata = {"format": FORMAT, "model": "dsn", "config": config}
-    replace_file(path, save(tensors, metadata))
+    replace_file(path, _ordered(save(tensors, metadata)))
     if card is not None:
         replace_file(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same safetensors file with a sorted header: the library writes the metadata in random order."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
 def load_checkpoint(path: Path | str) -> Dsn:
@@ -68,7 +76,9 @@ def load_checkpoint(path: Path | str) -> Dsn:
         )
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise ModelFileError(f"{path}: {name} holds a value that is not finite; use an earlier checkpoint")
+            raise ModelFileError(
+                f"{path}: {name} holds a value that is not finite; use an earlier checkpoint"
+            )
     model.load_state_dict(tensors)
     return model.eval()
 

@@ -89,11 +89,16 @@ class DsnConfig:
 
 
 class DsnOutput(NamedTuple):
-    """mask ``[batch, frames, bins]`` in [0, 1]; gates (0 or 1) and logits ``[batch, frames, gates]``."""
+    """What the whole-clip form gives.
+
+    mask ``[batch, frames, bins]`` in [0, 1]; gates (0 or 1) and logits ``[batch, frames, gates]``; the
+    policy's states ``[batch, frames, policy_hidden]``.
+    """
 
     mask: Tensor
     gates: Tensor
     logits: Tensor
+    states: Tensor
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Dsn(nn.Module):
 
     def forward(self, features: Tensor, gating: Gating | None = None) -> DsnOutput:
         """Whole clips from a zero state: features ``[batch, frames, bins]`` (compressed magnitudes)."""
-        logits = self.policy(features)
+        logits, states = self.policy(features)
         gates = gates_from_logits(logits, gating or Gating())
         on = gates.unbind(-1)
         padded = nn.functional.pad(features, (0, 0, 1, 0)).unsqueeze(-1)
@@ -133,7 +138,7 @@ class Dsn(nn.Module):
         core = self.feedforward(core, on[3])
         wide = self.decoder(core, middle, first, on[4])
         mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
-        return DsnOutput(mask, gates, logits)
+        return DsnOutput(mask, gates, logits, states)
 
     def streaming(self) -> DsnStep:
         """The same weights (shared, not copied) as a step function with its states in buffers."""

@@ -24,14 +24,18 @@ class Policy(nn.Module):
         nn.init.constant_(self.head.bias, bias)
         self.width = bins // bands
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits ``[batch, frames, gates]`` of whole clips ``[batch, frames, bins]``, from a zero state."""
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Whole clips ``[batch, frames, bins]``, from a zero state.
+
+        Returns the logits ``[batch, frames, gates]`` and the states ``[batch, frames, hidden]``, which
+        training also guides directly.
+        """
         pooled = features.unflatten(-1, (self.bands, self.width)).mean(-1)
         state = pooled.new_zeros(1, pooled.shape[0], self.hidden)
         cell = self.gru
         weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
         hidden, _ = torch.gru(pooled, state, weights, True, 1, 0.0, False, False, True)
-        return self.head(hidden)
+        return self.head(hidden), hidden
 
     def step(self, frame: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``[gates]`` and the next state ``[1, hidden]`` of one frame ``[bins]``."""

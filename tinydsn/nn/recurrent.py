@@ -60,28 +60,29 @@ class GruGroup(nn.Module):
 
 
 class GatedRecurrence(nn.Module):
-    """``x + static(norm(x)[:, :half]) + gate * gated(norm(x)[:, half:])`` for ``x`` of ``[..., P, channels]``.
+    """``x + static(norm(x)[:, :half]) + gate * gated(norm(x)[:, half:])`` for
+    ``x`` of ``[..., P, channels]``.
 
     Each group sees half of the channels. Where the gate is 0 the gated group's state is held.
     """
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.half = channels // 2
+        self.split = channels // 2
         self.hidden = hidden
         self.norm = nn.LayerNorm(channels)
-        self.static = GruGroup(self.half, hidden, channels)
-        self.gated = GruGroup(channels - self.half, hidden, channels)
+        self.static = GruGroup(self.split, hidden, channels)
+        self.gated = GruGroup(channels - self.split, hidden, channels)
 
     def forward(self, columns: Tensor, gate: Tensor) -> Tensor:
         """Whole clips ``[batch, frames, P, channels]`` with a gate of ``[batch, frames]``."""
         normal = self.norm(columns)
-        static = self.static(normal[..., : self.half], None)
-        gated = self.gated(normal[..., self.half :], gate)
+        static = self.static(normal[..., : self.split], None)
+        gated = self.gated(normal[..., self.split :], gate)
         return columns + static + gate[..., None, None] * gated
 
     def _taken(self, total: Tensor, normal: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        contribution, state = self.gated.step(normal[:, self.half :], state)
+        contribution, state = self.gated.step(normal[:, self.split :], state)
         return total + contribution, state
 
     def _skipped(self, total: Tensor, normal: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,7 @@ class GatedRecurrence(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One frame ``[P, channels]`` and both states ``[P, hidden]``: output and next states."""
         normal = self.norm(columns)
-        contribution, static_state = self.static.step(normal[:, : self.half], static_state)
+        contribution, static_state = self.static.step(normal[:, : self.split], static_state)
         total = columns + contribution
         operands = (total, normal, gated_state)
         total, gated_state = torch.cond(predicate, self._taken, self._skipped, operands)

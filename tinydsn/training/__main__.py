@@ -16,7 +16,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--corpus", type=Path, required=True, help="folder with manifest.csv")
     result.add_argument("--out", type=Path, required=True, help="folder for checkpoints and log; resumed")
-    result.add_argument("--minutes", type=float, default=40.0, help="length of the run, unless the recipe sets steps")
+    result.add_argument(
+        "--minutes", type=float, default=40.0, help="length of the run, unless the recipe sets steps"
+    )
     result.add_argument("--recipe", type=Path, help="TOML file; default settings without it")
     result.add_argument("--threads", type=int, default=1, help="CPU threads")
     return result

@@ -122,8 +122,8 @@ def evaluate_checkpoint(path: Path, corpus: Path, count: int = 42) -> dict[str, 
     """`summary` of a checkpoint on a corpus's test split."""
     model = load_checkpoint(path)
     clips = read_manifest(corpus)
-    banks = (load_bank(select(clips, kind, "test")) for kind in ("speech", "noise", "rir"))
-    return summary(model, evaluate(model, *banks, count=count))
+    speech, noise, rooms = (load_bank(select(clips, kind, "test")) for kind in ("speech", "noise", "rir"))
+    return summary(model, evaluate(model, speech, noise, rooms, count))
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quant.errors import ModelFileError
 from quant.frontend import FrontEnd
@@ -23,7 +23,7 @@ from tinydsn.audio.stft import analysis, features, synthesis
 from tinydsn.models.checkpoint import save_checkpoint
 from tinydsn.models.dsn import Dsn
 from tinydsn.nn import Gating
-from tinydsn.training.losses import sdr_loss, speech_loss, usage_loss, wanted_usage
+from tinydsn.training.losses import guide_loss, sdr_loss, speech_loss, usage_loss, wanted_usage
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.schedule import learning_rate
 
@@ -47,6 +47,7 @@ class Run:
 
     model: Dsn
     average: Dsn
+    guide: nn.Linear
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
@@ -68,11 +69,12 @@ def new_run(recipe: Recipe) -> Run:
     model = Dsn(recipe.model)
     average = Dsn(recipe.model)
     average.load_state_dict(model.state_dict())
-    options = recipe.train
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=options.decay
-    )
-    return Run(model, average, optimizer)
+    guide = nn.Linear(recipe.model.policy_hidden, 1)
+    policy = [*model.policy.parameters(), *guide.parameters()]
+    rest = [value for name, value in model.named_parameters() if not name.startswith("policy.")]
+    groups = [{"params": rest, "factor": 1.0}, {"params": policy, "factor": recipe.train.policy_rate}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=recipe.train.decay)
+    return Run(model, average, guide, optimizer)
 
 
 def save_run(run: Run, path: Path) -> None:
@@ -81,6 +83,7 @@ def save_run(run: Run, path: Path) -> None:
     state = {
         "model": run.model.state_dict(),
         "average": run.average.state_dict(),
+        "guide": run.guide.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "step": run.step,
         "seconds": run.seconds,
@@ -97,6 +100,7 @@ def load_run(path: Path, recipe: Recipe) -> Run:
         state = torch.load(path, weights_only=True)
         run.model.load_state_dict(state["model"])
         run.average.load_state_dict(state["average"])
+        run.guide.load_state_dict(state["guide"])
         run.optimizer.load_state_dict(state["optimizer"])
         run.step, run.seconds = state["step"], state["seconds"]
         torch.set_rng_state(state["random"])
@@ -109,9 +113,12 @@ def load_run(path: Path, recipe: Recipe) -> Run:
 
 
 def clip_losses(
-    model: Dsn, noisy: Tensor, target: Tensor, snr: Tensor, recipe: Recipe, gating: Gating
+    model: Dsn, guide: nn.Linear, noisy: Tensor, target: Tensor, snr: Tensor, recipe: Recipe, gating: Gating
 ) -> dict[str, Tensor]:
-    """Losses per clip ``[batch]``: ``speech``, ``sdr``, ``usage`` (squared error); and ``used`` (the share)."""
+    """Per clip ``[batch]``: losses ``speech``, ``sdr``, ``usage``, ``guide``; ``used``, the share of compute.
+
+    ``gates`` ``[batch, K]`` is each gate's share of open frames.
+    """
     front_end = FrontEnd()
     spectrum = analysis(noisy, front_end)
     output = model(features(spectrum, front_end), gating)
@@ -126,6 +133,7 @@ def clip_losses(
         "speech": speech_loss(estimate, aligned, options.windows, front_end.compression),
         "sdr": sdr_loss(estimate, aligned),
         "usage": usage_loss(output.gates, weights, wanted),
+        "guide": guide_loss(output.states, guide, wanted, options.guide_from),
         "used": (output.gates.detach() * weights).sum(-1).mean(-1),
         "gates": output.gates.detach().mean(1),
     }
@@ -139,14 +147,15 @@ def train_step(run: Run, data: TrainingData, recipe: Recipe, done: float) -> dic
     )
     forced = torch.ones(1) if gates.forced_open(done) else None
     gating = Gating(gates.noise(done), gates.temperature(done), forced)
-    losses = clip_losses(run.model, noisy, target, snr, recipe, gating)
+    losses = clip_losses(run.model, run.guide, noisy, target, snr, recipe, gating)
     usage_weight = options.usage_weight * gates.usage_weight(done)
     total = losses["speech"] + options.sdr_weight * losses["sdr"] + usage_weight * losses["usage"]
+    total = total + options.guide_weight * losses["guide"]
     run.optimizer.zero_grad(set_to_none=True)
     total.mean().backward()
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), options.clip)
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(done, options.rate, options.warmup, options.last_rate)
+        group["lr"] = group["factor"] * learning_rate(done, options.rate, options.warmup, options.last_rate)
     if torch.isfinite(norm):
         run.optimizer.step()
     run.step += 1
@@ -154,7 +163,9 @@ def train_step(run: Run, data: TrainingData, recipe: Recipe, done: float) -> dic
     with torch.no_grad():
         for mean, value in zip(run.average.parameters(), run.model.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-    means = {name: float(losses[name].detach().mean()) for name in ("speech", "sdr", "usage", "used")}
+    means = {
+        name: float(losses[name].detach().mean()) for name in ("speech", "sdr", "usage", "guide", "used")
+    }
     return means | {"norm": float(norm)}
 
 
@@ -162,12 +173,13 @@ def train_step(run: Run, data: TrainingData, recipe: Recipe, done: float) -> dic
 def validate(run: Run, data: TrainingData, recipe: Recipe) -> dict[str, Any]:
     """Losses of the averaged weights with the device's gates; usage of the noisier and the cleaner half."""
     noisy, target, snr = data.valid
-    losses = clip_losses(run.average, noisy, target, snr, recipe, Gating())
+    losses = clip_losses(run.average, run.guide, noisy, target, snr, recipe, Gating())
     low = snr < snr.median()
     gates = losses["gates"]
     return {
         "speech": round(float(losses["speech"].mean()), 5),
         "sdr": round(-float(losses["sdr"].mean()), 3),
+        "usage_error": round(float(losses["usage"].mean()), 4),
         "used_low_snr": round(float(losses["used"][low].mean()), 3),
         "used_high_snr": round(float(losses["used"][~low].mean()), 3),
         "gates_low_snr": [round(value, 2) for value in gates[low].mean(0).tolist()],
@@ -189,7 +201,8 @@ def train(
     steps = recipe.train.steps
     began = saved = time.monotonic() - run.seconds
     saved += run.seconds
-    first, sums = run.step, {}
+    sums: dict[str, float] = {}
+    first = run.step
     while (done := run.step / steps if steps else run.seconds / (60 * minutes)) < 1:
         for name, value in train_step(run, data, recipe, done).items():
             sums[name] = sums.get(name, 0.0) + value

@@ -35,7 +35,8 @@ def corpus_hours(corpus: Path) -> dict[str, float]:
 def corpus_sources(corpus: Path) -> dict[str, list[str]]:
     """Names of the sources in the train split by kind."""
     clips = read_manifest(corpus)
-    return {kind: sorted({c.source for c in select(clips, kind, "train")}) for kind in ("speech", "noise", "rir")}
+    kinds = ("speech", "noise", "rir")
+    return {kind: sorted({clip.source for clip in select(clips, kind, "train")}) for kind in kinds}
 
 
 def last_entry(run: Path) -> dict[str, Any]:
@@ -47,7 +48,9 @@ def last_entry(run: Path) -> dict[str, Any]:
         raise ModelFileError(f"{path}: no log of a training run ({error}); train first") from None
 
 
-def make_card(model: Dsn, recipe: Recipe, log: dict[str, Any], corpus: Path, quality: dict[str, Any]) -> dict[str, Any]:
+def make_card(
+    model: Dsn, recipe: Recipe, log: dict[str, Any], corpus: Path, quality: dict[str, Any]
+) -> dict[str, Any]:
     """What a reader of a shipped checkpoint must know, ready for JSON."""
     static, gated = model.macs()
     rate = FrontEnd().sample_rate / FrontEnd().hop

@@ -5,14 +5,12 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from quant.errors import ConfigError
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.models.dsn import DsnConfig
 from tinydsn.training.schedule import GateSchedule
-
-Table = TypeVar("Table", DsnConfig, MixOptions, GateSchedule, "TrainOptions")
 
 
 @dataclass(frozen=True)
@@ -21,14 +19,17 @@ class TrainOptions:
 
     seed            of the start values, the mixtures and the gates' noise
     batch           mixtures a step
-    steps           length of the run in steps; 0: the run lasts a given time, and the schedule follows the clock
+    steps           length of the run; 0: the run lasts a given time, and the schedule follows the clock
     rate, warmup, last_rate   peak learning rate, share of warm-up, last rate as a share of the peak
+    policy_rate     the policy's learning rate as a multiple of ``rate``
     decay           weight decay of AdamW (betas 0.9 and 0.99)
     clip            largest norm of the gradient
     average         decay of the running average of the weights; the average is the result
     windows         window lengths of the multi-resolution speech loss, samples
     sdr_weight      weight of the waveform's SDR loss (dB) beside the spectral loss
     usage_weight    weight of the usage loss
+    guide_weight    weight of the policy's guide
+    guide_from      first frame of a clip that the guide looks at
     usage_low, usage_high   wanted share of the gated compute at the highest and the lowest SNR
     """
 
@@ -38,12 +39,15 @@ class TrainOptions:
     rate: float = 2e-3
     warmup: float = 0.03
     last_rate: float = 0.01
+    policy_rate: float = 5.0
     decay: float = 1e-4
     clip: float = 1.0
     average: float = 0.998
     windows: tuple[int, ...] = (320, 512, 768)
     sdr_weight: float = 0.003
-    usage_weight: float = 0.5
+    usage_weight: float = 1.0
+    guide_weight: float = 1.0
+    guide_from: int = 30
     usage_low: float = 0.1
     usage_high: float = 0.9
 
@@ -62,7 +66,7 @@ class Recipe:
         return asdict(self)
 
 
-def _table(kind: type[Table], values: Any, where: str) -> Table:
+def _table(kind: type[Any], values: Any, where: str) -> Any:
     known = kind.__dataclass_fields__
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a table of settings")
@@ -87,11 +91,15 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error})") from None
-    kinds = {"model": DsnConfig, "mix": MixOptions, "gates": GateSchedule, "train": TrainOptions}
+    kinds: dict[str, type[Any]] = {
+        "model": DsnConfig,
+        "mix": MixOptions,
+        "gates": GateSchedule,
+        "train": TrainOptions,
+    }
     for name in tables:
         if name not in kinds:
             raise ConfigError(f"{path}: unknown table [{name}] (known: {', '.join(kinds)})")
-    parts: dict[str, Any] = {
-        name: _table(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()
-    }
-    return Recipe(**parts)
+    return Recipe(
+        **{name: _table(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
+    )

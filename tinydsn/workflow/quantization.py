@@ -19,6 +19,7 @@ Progress = Callable[[int, int], None]
 
 # A minute of audio settles the ranges of int16 tensors to within their headroom.
 CALIBRATION_SECONDS = 60
+MOST_CALIBRATION_FILES = 64
 
 
 def float_graph(target: str) -> Graph:
@@ -42,16 +43,31 @@ def calibration_clips(folder: Path, sample_rate: int, seconds: float = CALIBRATI
 
     Every file gives an equal share. Raises AudioError when the folder holds no audio at the rate.
     """
-    from tinydsn.audio.files import read_wav
-
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder (--calibration takes a folder of WAV or FLAC files)")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg", ".opus"))
     if not files:
         raise AudioError(f"{folder}: holds no audio (must be mono WAV, FLAC or Ogg files at {sample_rate} Hz)")
-    files = files[:: max(1, len(files) // 64)]
-    share = int(seconds * sample_rate / len(files))
-    return [read_wav(path)[: max(share, sample_rate)] for path in files]
+    files = files[:: max(1, len(files) // MOST_CALIBRATION_FILES)]
+    share = max(int(seconds * sample_rate / len(files)), sample_rate)
+    return [_read(path, sample_rate)[:share] for path in files]
+
+
+def _read(path: Path, sample_rate: int) -> np.ndarray:
+    """int16 samples of a WAV, FLAC or Ogg file."""
+    from tinydsn.audio.files import read_wav
+
+    if path.suffix.lower() == ".wav":
+        return read_wav(path, sample_rate)
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(path, dtype="int16")
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: cannot be read ({error}); remove it or convert it to WAV") from error
+    if rate != sample_rate or samples.ndim != 1 or not samples.any():
+        raise AudioError(f"{path}: must be mono at {sample_rate} Hz and not silent")
+    return samples
 
 
 def quantize(

@@ -28,14 +28,9 @@ def binary(call: Call, kind: str, first: Value, second: Value) -> Value:
     The table's operators take two equal shapes, or a second operand that lacks leading axes or has one
     element. Other broadcasts move the axes that both have behind the others.
     """
-    if isinstance(first, Constant) and first.value.numel() == 1 < math.prod(second.shape):
-        return _with_scalar_first(call, kind, first, second)
-    if math.prod(first.shape) < math.prod(second.shape) or (
-        isinstance(first, Constant) and math.prod(first.shape) == math.prod(second.shape)
-    ):
+    if _must_swap(first, second):
         if kind == "sub":
-            second, kind = negate(call, second), "add"
-            second, first = first, second
+            first, second, kind = negate(call, second), first, "add"
         else:
             first, second = second, first
     shape = torch.broadcast_shapes(first.shape, second.shape)
@@ -80,11 +75,10 @@ def _reshaped(call: Call, value: Value, shape: Shape) -> Value:
     return reshape(call, call.to_ref(value), shape)
 
 
-def _with_scalar_first(call: Call, kind: str, first: Constant, second: Value) -> Value:
-    """``number - x`` is ``-x + number``; the others commute."""
-    if kind == "sub":
-        return binary(call, "add", negate(call, second), first)
-    return binary(call, kind, second, first)
+def _must_swap(first: Value, second: Value) -> bool:
+    """Whether ``second`` must come first: it is the larger one, or the one that is not constant."""
+    sizes = math.prod(first.shape), math.prod(second.shape)
+    return sizes[0] < sizes[1] or (sizes[0] == sizes[1] and isinstance(first, Constant))
 
 
 def negate(call: Call, value: Value) -> Value:

@@ -1,0 +1,53 @@
+"""The operator table: one file an operator, each with its float and its integer meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from quant.errors import UnsupportedOperator
+from quant.ops import (
+    add,
+    batch_matmul,
+    concat,
+    conv2d,
+    depthwise_conv2d,
+    fully_connected,
+    gate,
+    gru_update,
+    layer_norm,
+    leaky_relu,
+    mul,
+    pad,
+    relu,
+    requantize,
+    reshape,
+    sigmoid,
+    softmax,
+    sub,
+    table,
+    tanh,
+    transpose,
+)
+from quant.ops import slice as slice_
+from quant.ops.base import OperatorDefinition
+
+_MODULES = (
+    *(add, batch_matmul, concat, conv2d, depthwise_conv2d, fully_connected, gate, gru_update, layer_norm),
+    *(leaky_relu, mul, pad, relu, requantize, reshape, sigmoid, slice_, softmax, sub, table, tanh, transpose),
+)
+
+TABLE: Mapping[str, OperatorDefinition] = MappingProxyType(
+    {module.DEFINITION.kind: module.DEFINITION for module in _MODULES}
+)
+"""Every operator by kind."""
+
+
+def definition(kind: str) -> OperatorDefinition:
+    """The definition of ``kind``; raises UnsupportedOperator with the nearest legal name."""
+    if kind in TABLE:
+        return TABLE[kind]
+    near = get_close_matches(kind, TABLE, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f" (must be one of {', '.join(TABLE)})"
+    raise UnsupportedOperator(f"no operator of kind {kind!r}{hint}")

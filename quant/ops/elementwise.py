@@ -1,0 +1,109 @@
+"""What add, sub and mul share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from quant import fixed_point
+from quant.graph import Attribute, DType, Operator, Tensor
+from quant.ops.base import Arrays, Attributes, Quantized, QuantizeRequest, Shape, Slot, Slots
+from quant.ops.common import broadcast, integer, quantization, remake
+from quant.ops.linear import activate_float, activation_range
+
+LEFT_SHIFT = 20
+"""Bits that TFLite's int8 ADD and SUB gain before they rescale their inputs."""
+
+
+def infer(kind: str) -> Callable[[Sequence[Shape], Attributes], tuple[Shape, ...]]:
+    """Shape rule of an elementwise operator."""
+    return lambda shapes, attributes: (broadcast(kind, shapes[0], shapes[1]),)
+
+
+def evaluate(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Callable[..., tuple[np.ndarray, ...]]:
+    """Float meaning of an elementwise operator with a fused activation."""
+
+    def run(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
+        a, b = inputs
+        assert a is not None and b is not None
+        return (activate_float(function(a, b), attributes),)
+
+    return run
+
+
+def sum_slots(operator: Operator, dtype: DType) -> Slots:
+    """int16: one scale for all three, so that the sum is exact; int8: free scales."""
+    same = ((("in", 0), ("in", 1), ("out", 0)),) if dtype == "int16" else ()
+    return Slots((Slot(), Slot()), (Slot(),), same)
+
+
+def sum_quantize(request: QuantizeRequest) -> Quantized:
+    """int16: only the clamp. int8: TFLite's three multipliers, as AddParams of ``arm_elementwise_add_s8``."""
+    output = request.outputs[0]
+    low, high = activation_range(request.operator.attributes, output)
+    attributes: dict[str, Attribute] = {"activation_min": low, "activation_max": high}
+    if output.dtype == "int8":
+        one, two, out = (quantization(t) for t in (request.inputs[0], request.inputs[1], output))
+        twice = 2 * max(one.scale[0], two.scale[0])
+        multiplier1, shift1 = fixed_point.quantize_multiplier(one.scale[0] / twice)
+        multiplier2, shift2 = fixed_point.quantize_multiplier(two.scale[0] / twice)
+        multiplier, shift = fixed_point.quantize_multiplier(twice / (2**LEFT_SHIFT * out.scale[0]))
+        attributes |= {
+            "offset1": -one.zero_point,
+            "multiplier1": multiplier1,
+            "shift1": shift1,
+            "offset2": -two.zero_point,
+            "multiplier2": multiplier2,
+            "shift2": shift2,
+            "left_shift": LEFT_SHIFT,
+            "output_offset": out.zero_point,
+            "output_multiplier": multiplier,
+            "output_shift": shift,
+        }
+    return remake(request, attributes)
+
+
+def sum_reference(sign: int) -> Callable[[Attributes, Arrays], tuple[np.ndarray, ...]]:
+    """Integer meaning of add (sign 1) and sub (sign -1)."""
+
+    def run(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
+        a, b = inputs
+        assert a is not None and b is not None
+        low, high = integer(attributes, "activation_min"), integer(attributes, "activation_max")
+        if a.dtype == np.int16:
+            return (np.clip(a.astype(np.int32) + sign * b.astype(np.int32), low, high).astype(np.int16),)
+        first, second = _scaled(attributes, a, 1), _scaled(attributes, b, 2)
+        total = fixed_point.requantize_s32(
+            first + sign * second,
+            integer(attributes, "output_multiplier"),
+            integer(attributes, "output_shift"),
+        )
+        return (np.clip(total + integer(attributes, "output_offset"), low, high).astype(np.int8),)
+
+    return run
+
+
+def _scaled(attributes: Attributes, values: np.ndarray, number: int) -> np.ndarray:
+    centred = (values.astype(np.int64) + integer(attributes, f"offset{number}")) << integer(
+        attributes, "left_shift"
+    )
+    return fixed_point.requantize_s32(
+        centred, integer(attributes, f"multiplier{number}"), integer(attributes, f"shift{number}")
+    )
+
+
+def macs(operator: Operator, tensors: Mapping[str, Tensor]) -> int:
+    """One a result."""
+    return tensors[operator.outputs[0]].size
+
+
+def second_repeats(operator: Operator, tensors: Mapping[str, Tensor]) -> tuple[bool, str]:
+    """The second input has the first's shape, its trailing axes, or one element."""
+    a, b = tensors[operator.inputs[0]].shape, tensors[operator.inputs[1]].shape
+    trimmed = tuple(b)
+    while trimmed and trimmed[0] == 1:
+        trimmed = trimmed[1:]
+    return trimmed == () or a[len(a) - len(trimmed) :] == trimmed, f"{a} and {b}"

@@ -1,0 +1,30 @@
+"""Input scaling of the int16 sigmoid and tanh."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from quant.graph import Attribute
+from quant.ops.base import Attributes
+from quant.ops.common import integer
+
+LONGEST_LEFT_SHIFT = 14
+"""x * (3 << 14) still fits in int32."""
+
+
+def to_tripled_q12(scale: float) -> dict[str, Attribute]:
+    """Attributes that bring an int16 of a power-of-two ``scale`` to three times Q3.12.
+
+    A scale above 2**2 would shift everything but zero out of the table: it is as good as 2**2.
+    """
+    left = min(round(math.log2(scale)) + 12, LONGEST_LEFT_SHIFT)
+    return {"multiplier": 3 << max(left, 0), "right_shift": max(-left, 0)}
+
+
+def tripled(data: np.ndarray, attributes: Attributes) -> np.ndarray:
+    """Three times the argument in Q3.12, int64."""
+    product = data.astype(np.int64) * integer(attributes, "multiplier")
+    right = integer(attributes, "right_shift")
+    return (product + (1 << (right - 1))) >> right if right else product

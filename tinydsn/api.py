@@ -1,0 +1,200 @@
+"""The verbs as functions: each takes what the command line takes and returns what ``--json`` prints."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from quant.errors import ConfigError, TinydsnError
+from quant.model_file import write_atomically
+
+VERIFY_SCHEMA = 1
+
+Say = Callable[[str], None]
+Count = Callable[[int, int], None]
+
+
+def quantize(
+    target: str, calibration: Path, output: Path, precision: str = "w8a16", progress: Count | None = None
+) -> dict[str, Any]:
+    """Lower, calibrate and convert a checkpoint or ``package.module:function``; writes ``output``."""
+    from tinydsn.workflow.quantization import quantize as make
+
+    return make(target, calibration, output, precision, progress)
+
+
+def generate(model: str, board: str, output: Path, selftest: bool = False) -> dict[str, Any]:
+    """Write the C project of ``model`` for ``board`` into ``output``."""
+    from tinydsn.codegen.board import load_board
+    from tinydsn.codegen.project import generate as write
+    from tinydsn.workflow.firmware import record_selftest
+    from tinydsn.workflow.models import load_model
+
+    found = load_model(model)
+    recorded = record_selftest(found.graph) if selftest else None
+    project = write(found.graph, load_board(board), output, model_sha256=found.sha256, selftest=recorded)
+    return {"project": str(project.folder), "model_sha256": found.sha256, "board": board}
+
+
+def build(source: str, board: str | None = None, output: Path | None = None) -> dict[str, Any]:
+    """Link a generated project, or generate and link a model for ``board``."""
+    from tinydsn.codegen.board import load_board
+    from tinydsn.codegen.build import build as link
+    from tinydsn.workflow.firmware import build_firmware
+    from tinydsn.workflow.models import load_model
+
+    folder = Path(source)
+    if folder.is_dir():
+        name = board or _project_board(folder)
+        built = link(folder, load_board(name))
+    else:
+        if board is None:
+            raise ConfigError("building a model needs --board NAME (see `tinydsn boards`)")
+        name = board
+        built = build_firmware(load_model(source), board, output or Path("out") / board).built
+    return {"board": name, "elf": str(built.elf), "flash": built.flash, "ram": built.ram, "weights": built.weights}
+
+
+def _project_board(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "tinydsn.json").read_text())["board"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{folder}: not a project that `tinydsn generate` wrote (no tinydsn.json)") from error
+
+
+def run(
+    model: str, board: str, wav: Path, out: Path, gates: str = "learned", progress: Say | None = None
+) -> dict[str, Any]:
+    """Send a WAV through the firmware on one emulated board and write what comes out."""
+    import numpy as np
+
+    from quant.gates import parse_pattern
+    from tinydsn.audio.files import read_wav, write_wav
+    from tinydsn.codegen.toolchain import versions
+    from tinydsn.workflow.firmware import build_firmware, load_share, memory, run_firmware
+    from tinydsn.workflow.models import load_model
+    from tinydsn.workflow.verification import statistics
+
+    found = load_model(model)
+    rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
+    pcm = read_wav(wav, rate)
+    pattern = parse_pattern(gates)
+    with tempfile.TemporaryDirectory() as folder:
+        firmware = build_firmware(found, board, Path(folder) / "project")
+        if progress:
+            progress(f"running {len(pcm) / rate:.1f} s of audio on {board}")
+        result = run_firmware(firmware, pcm, pattern)
+        instructions = None if result.instructions is None else statistics(result.instructions)
+        load = load_share(firmware, instructions) if instructions else None
+        sizes = memory(firmware, result.stack)
+    write_wav(out, result.pcm[: len(pcm)], rate)
+    return {
+        "schema": VERIFY_SCHEMA,
+        "model_sha256": found.sha256,
+        "toolchain": versions(),
+        "board": board,
+        "gates": gates,
+        "frames": len(result.gates),
+        "samples": len(pcm),
+        "out": str(out),
+        "usage": [round(float(share), 4) for share in np.mean(result.gates, axis=0)],
+        "instructions": instructions,
+        "load": load,
+        "memory": sizes,
+    }
+
+
+def verify(
+    model: str,
+    wav: Path,
+    boards: Sequence[str],
+    gates: Sequence[str],
+    frames: int | None = None,
+    progress: Say | None = None,
+) -> dict[str, Any]:
+    """Compare firmware and reference bit for bit: boards x gate patterns, over the recording."""
+    from quant.reference import hop_of
+    from tinydsn.audio.files import read_wav
+    from tinydsn.workflow.models import load_model
+    from tinydsn.workflow.verification import verify_model
+
+    found = load_model(model)
+    rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
+    pcm = read_wav(wav, rate)
+    if frames is not None:
+        pcm = pcm[: frames * hop_of(found.graph)]
+    with tempfile.TemporaryDirectory() as folder:
+        result = verify_model(found, pcm, expand_boards(boards), gates, Path(folder), progress)
+        return verification_json(result, found.sha256)
+
+
+def expand_boards(boards: Sequence[str]) -> list[str]:
+    """Board names with "all" spelled out. Raises BoardError for an unknown one."""
+    from tinydsn.codegen.board import load_board
+    from tinydsn.workflow.firmware import emulated_boards
+
+    names: list[str] = []
+    for name in boards:
+        names += emulated_boards() if name == "all" else [load_board(name).name]
+    return list(dict.fromkeys(names))
+
+
+def verification_json(result: Any, model_sha256: str) -> dict[str, Any]:
+    """The schema that ``verify --json`` prints."""
+    from tinydsn.codegen.toolchain import versions
+    from tinydsn.workflow.firmware import memory
+
+    stacks = {cell.board: cell.stack for cell in result.cells if cell.stack is not None}
+    return {
+        "schema": VERIFY_SCHEMA,
+        "model_sha256": model_sha256,
+        "toolchain": versions(),
+        "results": [cell.result for cell in result.cells],
+        "boards": {name: memory(item, stacks.get(name)) for name, item in result.firmware.items()},
+    }
+
+
+def boards() -> dict[str, Any]:
+    """Every board: core, memory, clock, emulator."""
+    from tinydsn.codegen.board import board_names, load_board
+
+    return {"boards": [load_board(name).describe() for name in board_names()]}
+
+
+def ops(board: str | None = None) -> dict[str, Any]:
+    """The table of supported operators, with the sentences of their constraints."""
+    from quant.ops.listing import describe
+
+    rows = describe()
+    if board is not None:
+        from tinydsn.codegen.board import load_board
+        from tinydsn.codegen.kernels import kernel_names
+
+        chosen = load_board(board)
+        rows = [{**row, "kernel": kernel_names(row["kind"], chosen)} for row in rows]
+    return {"operators": rows}
+
+
+def report(run_dir: Path) -> dict[str, Any]:
+    """Write the HTML page of a finished run again from what it left on disk."""
+    from tinydsn.workflow.demonstration import write_run_report
+
+    return {"report": str(write_run_report(run_dir))}
+
+
+def demo(wav: Path | None, snr: float, output: Path, progress: Say | None = None) -> dict[str, Any]:
+    """The whole way from a shipped checkpoint to verified firmware and a report."""
+    from tinydsn.workflow.demonstration import demonstrate
+
+    return demonstrate(wav, snr, output, progress)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """JSON, replaced as a whole."""
+    try:
+        write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise TinydsnError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,74 @@
+"""Elementwise operators: sums, products, activations, tables, change of scale."""
+
+from __future__ import annotations
+
+from tinydsn.codegen.call import Call, Request
+
+CLAMP = "tinydsn_clamp"
+
+
+def _sum(request: Request, verb: str) -> Call:
+    sizes = {"b_size": request.input(1).size, "verb": verb}
+    limits = {"low": request.integer("activation_min"), "high": request.integer("activation_max")}
+    if request.output.dtype == "int16":
+        return Call("add", {**sizes, **limits}, kernels=("tinydsn_add_s16", CLAMP))
+    names = ("offset1", "multiplier1", "shift1", "offset2", "multiplier2", "shift2", "left_shift")
+    names += ("output_offset", "output_multiplier", "output_shift")
+    fields = {name: request.integer(name) for name in names} | limits
+    plain = verb == "add" and request.input(1).size == request.output.size
+    kernels = () if plain else ("tinydsn_add_s8",)
+    return Call("add", {**sizes, "fields": fields, "cmsis": plain}, kernels=kernels)
+
+
+def add(request: Request) -> Call:
+    """int16: saturating sum. int8: CMSIS-NN ``arm_elementwise_add_s8``, or ours where b repeats."""
+    return _sum(request, "add")
+
+
+def sub(request: Request) -> Call:
+    """As add, with a difference; int8 is ours always (CMSIS-NN has none)."""
+    return _sum(request, "sub")
+
+
+def mul(request: Request) -> Call:
+    """CMSIS-NN ``arm_elementwise_mul_s8`` / ``_s16``, or ours where b repeats."""
+    names = ("offset1", "offset2", "output_offset", "multiplier", "shift")
+    fields = {name: request.integer(name) for name in names}
+    fields |= {"low": request.integer("activation_min"), "high": request.integer("activation_max")}
+    plain = request.input(1).size == request.output.size
+    values = {"fields": fields, "b_size": request.input(1).size, "cmsis": plain}
+    return Call("mul", values, kernels=() if plain else ("tinydsn_mul",))
+
+
+def sigmoid(request: Request) -> Call:
+    """int16: ``tinydsn_sigmoid_s16``; int8: a table."""
+    return _activation(request, "sigmoid")
+
+
+def tanh(request: Request) -> Call:
+    """int16: ``tinydsn_tanh_s16``; int8: a table."""
+    return _activation(request, "tanh")
+
+
+def _activation(request: Request, function: str) -> Call:
+    if request.output.dtype == "int8":
+        return table(request)
+    values = {
+        "function": function,
+        "multiplier": request.integer("multiplier"),
+        "right_shift": request.integer("right_shift"),
+    }
+    return Call("activation", values, kernels=("tinydsn_activation_s16",))
+
+
+def table(request: Request) -> Call:
+    """``tinydsn_table_s8`` or ``tinydsn_table_s16``; the table is the operator's second input."""
+    return Call("table", kernels=("tinydsn_table",))
+
+
+def requantize(request: Request) -> Call:
+    """``tinydsn_requantize_<from>_<to>``."""
+    names = ("input_offset", "output_offset", "multiplier", "shift")
+    source = "s16" if request.input().dtype == "int16" else "s8"
+    fields = {name: request.integer(name) for name in names}
+    return Call("requantize", {"fields": fields, "source": source}, kernels=("tinydsn_requantize",))

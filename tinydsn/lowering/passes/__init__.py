@@ -1,0 +1,66 @@
+"""Passes: plain functions from graph to graph, none of which changes what the graph computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from quant.graph import Graph, check
+from tinydsn.lowering.passes.axes import sink_through_axes
+from tinydsn.lowering.passes.branches import sink_through_branches
+from tinydsn.lowering.passes.constants import fold_constants, share_constants, share_operators
+from tinydsn.lowering.passes.dead import remove_dead
+from tinydsn.lowering.passes.fusion import (
+    expand_relu6,
+    fold_affine,
+    fold_padding,
+    fuse_activations,
+    fuse_matmul_transpose,
+)
+from tinydsn.lowering.passes.movement import merge_moves, sink_moves
+from tinydsn.lowering.passes.names import name_tensors
+from tinydsn.lowering.passes.states import choose_layouts
+
+Pass = Callable[[Graph], Graph]
+
+LAYOUT: tuple[Pass, ...] = (
+    fold_constants,
+    merge_moves,
+    remove_dead,
+    share_operators,
+    sink_moves,
+    sink_through_axes,
+    sink_through_branches,
+    fold_padding,
+    fold_affine,
+    fuse_activations,
+    remove_dead,
+)
+MOST_ROUNDS = 50
+
+
+def simplify(graph: Graph) -> Graph:
+    """All passes, in their order; the graph is checked after each."""
+    graph = _run(fuse_matmul_transpose, graph)
+    graph = settle(graph)
+    graph = choose_layouts(graph, settle)
+    for step in (expand_relu6, fuse_activations, share_constants, remove_dead, name_tensors):
+        graph = _run(step, graph)
+    return graph
+
+
+def settle(graph: Graph) -> Graph:
+    """The layout passes, again and again until they change nothing."""
+    for _ in range(MOST_ROUNDS):
+        before = graph.nodes
+        for step in LAYOUT:
+            graph = _run(step, graph)
+        if graph.nodes == before:
+            break
+    return graph
+
+
+def _run(step: Pass, graph: Graph) -> Graph:
+    """One pass, and the check of what it made."""
+    graph = step(graph)
+    check(graph)
+    return graph

@@ -1,0 +1,156 @@
+"""Pointwise arithmetic that goes into the operator before it: activations, factors, offsets, padding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from quant.graph import Graph, Operator, Tensor
+from tinydsn.lowering.passes.rewrite import Facts, Replacement, changed, rewrite
+
+LINEAR = ("fully_connected", "conv2d", "depthwise_conv2d")
+
+
+def fuse_activations(graph: Graph) -> Graph:
+    """relu into the linear operator, sum or difference before it, which nothing else reads."""
+    return rewrite(graph, _fuse_activation)
+
+
+def _fuse_activation(operator: Operator, facts: Facts) -> Replacement | None:
+    activation = "relu" if operator.kind == "relu" else "relu6" if is_relu6(operator) else ""
+    before = facts.producer(operator.inputs[0], LINEAR if activation == "relu6" else (*LINEAR, "add", "sub"))
+    if not activation or before is None or not facts.only_reader_here(before, operator):
+        return None
+    if before.attributes["activation"] != "none":
+        return Replacement(alias=before.outputs[0]) if activation == "relu" else None
+    fused = replace(changed(before, activation=activation), outputs=operator.outputs)
+    return Replacement((fused,), absorbed=before.name)
+
+
+def is_relu6(operator: Operator) -> bool:
+    """Lowering writes relu6 as a table function, until it finds a linear operator to go into."""
+    return operator.kind == "table" and operator.attributes["function"] == "relu6"
+
+
+def expand_relu6(graph: Graph) -> Graph:
+    """A relu6 that found no linear operator: ``relu6(x) = 6 - relu(6 - relu(x))``."""
+    return rewrite(graph, _expand_relu6)
+
+
+def _expand_relu6(operator: Operator, facts: Facts) -> Replacement | None:
+    if not is_relu6(operator):
+        return None
+    shape = facts.shape(operator.inputs[0])
+    six, minus = facts.fresh("six"), facts.fresh("minus_one")
+    plan = (("relu", ""), ("mul", minus), ("add", six), ("relu", ""), ("mul", minus), ("add", six))
+    operators: list[Operator] = []
+    name, taken = operator.inputs[0], [six, minus]
+    for position, (kind, second) in enumerate(plan):
+        last = position == len(plan) - 1
+        unique = operator.name if last else facts.fresh(f"{operator.name}.{kind}", *taken)
+        taken.append(unique)
+        output = operator.outputs[0] if last else unique
+        inputs = (name, second) if second else (name,)
+        attributes = {"activation": "none"} if kind == "add" else {}
+        operators.append(Operator(unique, kind, inputs, (output,), attributes, operator.source))
+        name = output
+    tensors = [Tensor(item.outputs[0], shape) for item in operators]
+    constants = {six: np.full(1, 6, np.float32), minus: np.full(1, -1, np.float32)}
+    tensors += [Tensor(item, (1,)) for item in constants]
+    return Replacement(tuple(operators), tensors=tuple(tensors), constants=constants)
+
+
+def fold_affine(graph: Graph) -> Graph:
+    """Products and sums with constants, right behind a linear operator, go into its weights and bias."""
+    return rewrite(graph, _fold_affine)
+
+
+def _fold_affine(operator: Operator, facts: Facts) -> Replacement | None:
+    if operator.kind not in ("add", "mul") or operator.attributes.get("activation", "none") != "none":
+        return None
+    before = facts.producer(operator.inputs[0], LINEAR)
+    factor = facts.constant(operator.inputs[1])
+    if before is None or factor is None or not facts.only_reader_here(before, operator):
+        return None
+    weight = facts.constant(before.inputs[1])
+    channels = facts.shape(before.outputs[0])[-1]
+    if before.attributes.get("activation") != "none" or weight is None or factor.size not in (1, channels):
+        return None
+    if factor.size == channels > 1 and factor.ndim != 1:
+        return None
+    bias = facts.constant(before.inputs[2]) if before.inputs[2] else np.zeros(channels, np.float32)
+    if bias is None:
+        return None
+    values = np.broadcast_to(factor.reshape(-1), (channels,)).astype(np.float32)
+    if operator.kind == "mul":
+        weight, bias = _scaled(before, weight, values), bias * values
+    else:
+        bias = bias + values
+    return _with_weights(before, operator, weight, bias, facts)
+
+
+def _scaled(linear: Operator, weight: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """A weight times a factor for each output channel (the last axis of a depthwise weight, else the first)."""
+    if linear.kind == "depthwise_conv2d":
+        return weight * factor
+    return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+
+
+def _with_weights(
+    before: Operator, operator: Operator, weight: np.ndarray, bias: np.ndarray, facts: Facts
+) -> Replacement:
+    """``before`` with other constants, in the place of ``operator``."""
+    constants: dict[str, np.ndarray] = {}
+    for index, value, leaf in ((1, weight, "weight"), (2, bias, "bias")):
+        old = facts.constant(before.inputs[index]) if before.inputs[index] else None
+        if old is None and not value.any():
+            continue
+        constants[facts.fresh(before.inputs[index] or f"{before.name}.{leaf}")] = np.ascontiguousarray(value)
+    names = list(constants)
+    inputs = (before.inputs[0], names[0], names[1] if len(names) > 1 else "")
+    merged = replace(before, inputs=inputs, outputs=operator.outputs)
+    tensors = tuple(Tensor(name, value.shape) for name, value in constants.items())
+    return Replacement((merged,), tensors=tensors, constants=constants, absorbed=before.name)
+
+
+def fold_padding(graph: Graph) -> Graph:
+    """Zeros padded to height and width go into the convolution's own padding."""
+    return rewrite(graph, _fold_padding)
+
+
+def _fold_padding(operator: Operator, facts: Facts) -> Replacement | None:
+    if operator.kind not in ("conv2d", "depthwise_conv2d"):
+        return None
+    pad = facts.producer(operator.inputs[0], "pad")
+    if pad is None:
+        return None
+    before, after = pad.attributes["before"], pad.attributes["after"]
+    assert isinstance(before, tuple) and isinstance(after, tuple)
+    if len(before) != 3 or before[2] or after[2]:
+        return None
+    own = operator.attributes["padding"]
+    assert isinstance(own, tuple)
+    extra = (before[0], after[0], before[1], after[1])
+    padding = tuple(int(a + b) for a, b in zip(own, extra, strict=True))
+    inputs = (pad.inputs[0], *operator.inputs[1:])
+    return Replacement((replace(changed(operator, padding=padding), inputs=inputs),))
+
+
+def fuse_matmul_transpose(graph: Graph) -> Graph:
+    """A second matrix whose last two axes are swapped is read as it is, with ``transpose_b``."""
+    return rewrite(graph, _fuse_matmul)
+
+
+def _fuse_matmul(operator: Operator, facts: Facts) -> Replacement | None:
+    if operator.kind != "batch_matmul" or operator.attributes["transpose_b"]:
+        return None
+    turn = facts.producer(operator.inputs[1], "transpose")
+    if turn is None:
+        return None
+    rank = len(facts.shape(operator.inputs[1]))
+    swap = (*range(rank - 2), rank - 1, rank - 2)
+    if turn.attributes["permutation"] != swap:
+        return None
+    inputs = (operator.inputs[0], turn.inputs[0])
+    return Replacement((replace(changed(operator, transpose_b=True), inputs=inputs),))

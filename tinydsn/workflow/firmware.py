@@ -1,0 +1,98 @@
+"""An integer graph becomes an executable for one board, and audio goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quant.errors import BoardError
+from quant.gates import GatePattern, to_words
+from quant.graph import IntegerGraph
+from quant.reference import Pipeline, hop_of
+from tinydsn.codegen.board import Board, board_names, load_board
+from tinydsn.codegen.build import BuildResult, build
+from tinydsn.codegen.project import Project, SelfTest, generate
+from tinydsn.emulation import RunResult, run_host, run_qemu
+from tinydsn.workflow.models import Model
+
+SELFTEST_FRAMES = 64
+WARN_LOAD = 0.7
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A generated and linked project."""
+
+    model: Model
+    board: Board
+    project: Project
+    built: BuildResult
+
+
+def build_firmware(model: Model, board_name: str, folder: Path, selftest: bool = False) -> Firmware:
+    """Generate the project of ``model`` for a board into ``folder`` and link its application.
+
+    Raises BoardError when the model does not fit, MissingTool when there is no compiler or emulator.
+    """
+    board = load_board(board_name)
+    recorded = record_selftest(model.graph) if selftest else None
+    project = generate(model.graph, board, folder, model_sha256=model.sha256, selftest=recorded)
+    return Firmware(model, board, project, build(project.folder, board))
+
+
+def run_firmware(firmware: Firmware, pcm: np.ndarray, pattern: GatePattern) -> RunResult:
+    """Send int16 ``pcm`` through the firmware on its emulated board (or the host)."""
+    graph = firmware.model.graph
+    frames = -(-len(pcm) // hop_of(graph))
+    forced = pattern.forced(frames, graph.gates)
+    words = None if forced is None else to_words(forced)
+    if firmware.board.name == "host":
+        return run_host(firmware.built.elf, pcm, words)
+    return run_qemu(firmware.built.elf, firmware.board, pcm, words)
+
+
+def record_selftest(graph: IntegerGraph) -> SelfTest:
+    """Input and expected output of the self-test: ``SELFTEST_FRAMES`` hops of a chirp in noise, gates learned."""
+    rng = np.random.default_rng(64)
+    samples = SELFTEST_FRAMES * hop_of(graph)
+    rate = graph.frontend.sample_rate if graph.frontend else 16000
+    time = np.arange(samples) / rate
+    chirp = np.sin(2 * np.pi * (200 * time + 1500 * time**2)) * (np.sin(2 * np.pi * 3 * time) > 0)
+    pcm = np.round(8000 * chirp + 600 * rng.standard_normal(samples)).astype(np.int16)
+    return SelfTest(pcm, Pipeline(graph).run(pcm).pcm)
+
+
+def load_share(firmware: Firmware, instructions: Mapping[str, int]) -> dict[str, Any]:
+    """Mean and worst instructions a second against the board's clock (instructions, not cycles).
+
+    Raises BoardError when the worst frame needs more instructions than the clock has cycles.
+    """
+    graph, board = firmware.model.graph, firmware.board
+    rate = graph.frontend.sample_rate if graph.frontend else 16000
+    frames_a_second = rate / hop_of(graph)
+    mean, worst = (round(instructions[key] * frames_a_second) for key in ("mean", "max"))
+    if worst > board.clock_hz:
+        raise BoardError(
+            f"{board.name}: the worst frame needs {worst:,} instructions a second, more than the clock's "
+            f"{board.clock_hz:,} cycles; use a faster board or a smaller model"
+        )
+    return {
+        "instructions_per_second": {"mean": mean, "worst": worst},
+        "clock_hz": board.clock_hz,
+        "worst_share": worst / board.clock_hz,
+        "warning": "above 70 % of the clock" if worst > WARN_LOAD * board.clock_hz else "",
+    }
+
+
+def memory(firmware: Firmware, stack: int | None) -> dict[str, int | None]:
+    """Flash and RAM from the linker, measured stack, in bytes."""
+    return {"flash": firmware.built.flash, "ram": firmware.built.ram, "stack": stack}
+
+
+def emulated_boards() -> list[str]:
+    """The host, then every board with an emulator, in the order of ``tinydsn boards``."""
+    return ["host", *(name for name in board_names() if name != "host")]
