@@ -27,8 +27,8 @@ class Frame:
 class Executor:
     """Frame-by-frame execution of a float or an integer graph, with its states.
 
-    ``observe`` is called with (operator or None, tensor name, value) for every input, and for every tensor
-    an executed operator writes. ``bias`` is added to gate logits, in the logits' integer scale
+    ``observe`` is called with (operator, tensor name, value) for every tensor an executed operator writes,
+    and with None as operator for inputs and for what leaves a gated region. ``bias`` is added to gate logits, in the logits' integer scale
     (``tinydsn_set_bias``).
     """
 
@@ -76,6 +76,8 @@ class Executor:
                 values[output.tensor] = values[output.held]
             else:
                 values[output.tensor] = real_zero(self.graph, output.tensor)
+            if self._observe:
+                self._observe(None, output.tensor, values[output.tensor])
 
     def _run(self, operator: Operator, values: Values) -> None:
         inputs = tuple(values[name] if name else None for name in operator.inputs)

@@ -182,11 +182,12 @@ def _add_operator(
     slots = ops.definition(operator.kind).slots(operator, dtype)
     for index, (name, slot) in enumerate(zip(operator.inputs, slots.inputs, strict=False)):
         if slot is not None and name:
-            constant = name in graph.constants and name not in state_names
-            seen = graph.constants[name] if constant else None
             group = _slot_group(slot, dtype)
-            if seen is not None:
-                group = replace(group, low=float(seen.min()), high=float(seen.max()))
+            if name in graph.constants and name not in state_names:
+                values = graph.constants[name]
+                group = replace(group, low=float(values.min()), high=float(values.max()))
+            elif name in ranges:
+                group = replace(group, low=ranges[name].low, high=ranges[name].high)
             groups.add(_slot_key(operator, "in", index), group)
     for name, slot in zip(operator.outputs, slots.outputs, strict=True):
         if slot is None:
@@ -262,11 +263,15 @@ def _requantize(groups: Groups, graph: Graph, source: str, target: str) -> tuple
 
 
 def _join_readers(groups: Groups, graph: Graph, state_names: set[str]) -> Graph:
-    """Join each reader's slot with its producer, or put a requantize in front of the reader."""
-    made: dict[tuple[str, str], str] = {}
+    """Join each reader's slot with its producer, or put a requantize in front of the reader.
+
+    Readers of one tensor that agree among themselves share one requantize; one that was made inside a
+    gated region is not seen outside, where it may not have run.
+    """
+    made: dict[str, list[str]] = {}
     nodes: list[Node] = []
 
-    def rewire(operator: Operator, into: list[Operator]) -> Operator:
+    def rewire(operator: Operator, into: list[Operator], visible: dict[str, list[str]]) -> Operator:
         nonlocal graph
         slots = ops.definition(operator.kind).slots(operator, "int16").inputs
         inputs = list(operator.inputs)
@@ -274,29 +279,27 @@ def _join_readers(groups: Groups, graph: Graph, state_names: set[str]) -> Graph:
             if slot is None or not name or (name in graph.constants and name not in state_names):
                 continue
             key = _slot_key(operator, "in", index)
-            if groups.join(name, key):
-                continue
-            again = (name, groups.root(key))
-            if again not in made:
+            candidates = (name, *visible.get(name, ()))
+            found = next((candidate for candidate in candidates if groups.join(candidate, key)), None)
+            if found is None:
                 graph, requantize = _requantize(groups, graph, name, key)
                 into.append(requantize)
-                made[again] = requantize.outputs[0]
-            inputs[index] = made[again]
+                found = requantize.outputs[0]
+                visible.setdefault(name, []).append(found)
+            inputs[index] = found
         return replace(operator, inputs=tuple(inputs))
 
     for node in graph.nodes:
         if isinstance(node, Branch):
-            outside = set(made)
+            inside = {name: list(copies) for name, copies in made.items()}
             body: list[Operator] = []
             for operator in node.body:
-                changed = rewire(operator, body)
+                changed = rewire(operator, body, inside)
                 body.append(changed)
             nodes.append(replace(node, body=tuple(body)))
-            for key in set(made) - outside:  # made inside a region: not defined when it is skipped
-                del made[key]
         else:
             top: list[Operator] = []
-            changed = rewire(node, top)
+            changed = rewire(node, top, made)
             nodes += [*top, changed]
     return graph.replace(nodes=tuple(nodes))
 

@@ -79,8 +79,8 @@ class Tcn(nn.Module):
         self.encoder = nn.Conv1d(1, channels, 16, stride=8)
         self.blocks = nn.ModuleList([CausalConv(channels, 3, dilation) for dilation in (1, 2, 4)])
         self.policy = nn.Linear(channels, 1)
-        self.image = nn.Conv2d(1, 2, (2, 3), padding=(0, 2), dilation=(2, 2))
-        self.mix = nn.Conv2d(2, 1, 1)
+        self.image = nn.Conv2d(3, 4, 3, padding=(1, 2), dilation=(1, 2))
+        self.mix = nn.Conv2d(4, 1, 1)
         self.decoder = nn.Conv1d(channels, 8, 1)
         self.register_buffer("samples", torch.zeros(8))
         self.register_buffer("frames", torch.zeros(1, 2, channels, PCM_HOP // 8))
@@ -92,13 +92,12 @@ class Tcn(nn.Module):
         level = self.policy(x.mean(dim=2)).view(-1)
         for block in self.blocks:
             x = x + block(x)
-        # three frames deep: a convolution over frames (dilation 2) and time, channels as its height
+        # an image of channels x time, with this frame and the two before as its channels
         stack = torch.cat([self.frames, x.unsqueeze(1)], 1)
         self.frames.copy_(stack[:, 1:])
 
         def taken(x: Tensor, stack: Tensor) -> Tensor:
-            picture = stack.permute(2, 0, 1, 3).reshape(1, 1, -1, x.shape[2])[:, :, :3]
-            return x + self.mix(torch.relu(self.image(picture))).reshape(1, 1, -1)
+            return x + self.mix(torch.relu(self.image(stack))).squeeze(1)
 
         def skipped(x: Tensor, stack: Tensor) -> Tensor:
             return x.clone()

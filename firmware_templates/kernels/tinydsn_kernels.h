@@ -88,6 +88,18 @@ typedef struct {
 void tinydsn_layer_norm_s16(const tinydsn_layer_norm *norm, const int16_t *input, int32_t rows,
                             int16_t *output);
 
+/* Softmax over the last axis; the multiplier brings a difference of inputs to 65535 steps for 10.0. */
+typedef struct {
+    int32_t columns;
+    int32_t multiplier, shift;
+    const int16_t *exp;        /* [513], over -10..0 */
+    const int16_t *reciprocal; /* [513], of 1 + x over 0..1 */
+} tinydsn_softmax;
+
+/* input, output: [rows][columns]; they may be the same array. */
+void tinydsn_softmax_s16(const tinydsn_softmax *softmax, const int16_t *input, int32_t rows,
+                         int16_t *output);
+
 /* output[i] = saturate(a[i] + b[i % b_size]), clamped; b_size divides size. output may be a or b. */
 void tinydsn_add_s16(const int16_t *a, const int16_t *b, int32_t size, int32_t b_size, int32_t low,
                      int32_t high, int16_t *output);

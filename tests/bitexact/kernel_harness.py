@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ import pytest
 
 from quant.errors import TinydsnError
 from quant.graph import IntegerGraph, Operator, Quantization, Tensor
-from quant.ops.base import OperatorDefinition, QuantizeRequest
+from quant.ops import definition
+from quant.ops.base import QuantizeRequest
 from tinydsn.codegen.call import CodeTarget
 from tinydsn.codegen.design import HEADER_BYTES, Design, design
 from tinydsn.codegen.templates import template_root
@@ -27,13 +27,6 @@ DSP = CodeTarget(dsp=True)
 """Interleaved weights; on the host with -DTINYDSN_INTERLEAVED=1 and plain C for the instructions."""
 FLAGS = ("-std=c99", "-O1", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror")
 SANITIZE = ("-fsanitize=undefined", "-fno-sanitize-recover=all")
-
-
-def definition(kind: str) -> OperatorDefinition:
-    """The operator's file in quant/ops."""
-    found = importlib.import_module(f"quant.ops.{kind}").DEFINITION
-    assert isinstance(found, OperatorDefinition)
-    return found
 
 
 @lru_cache(maxsize=1)

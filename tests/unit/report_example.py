@@ -47,8 +47,8 @@ def voice(seconds: float, random: np.random.Generator) -> tuple[np.ndarray, np.n
         formant = 550 + 240 * np.sin(2 * np.pi * 0.9 * time), 1500 + 500 * np.sin(2 * np.pi * 0.63 * time)
         gain = sum(np.exp(-(((harmonic * pitch - centre) / 170) ** 2)) for centre in formant)
         sound += (gain + 0.15 / harmonic) * np.sin(harmonic * phase)
-    hiss = np.diff(random.standard_normal(count + 1)) * np.clip(np.sin(2 * np.pi * 1.9 * time - 2.2), 0, 1) ** 8
-    sound = 0.12 * sound * envelope + 0.02 * hiss * np.convolve(phrase, np.hanning(801) / 400, "same")
+    consonants = np.clip(np.sin(2 * np.pi * 1.9 * time - 2.2), 0, 1) ** 8 * phrase
+    sound = 0.12 * sound * envelope + 0.02 * np.diff(random.standard_normal(count + 1)) * consonants
     return np.clip(sound, -0.99, 0.99), envelope
 
 

@@ -299,7 +299,8 @@ def test_states_that_exchange_their_values_are_refused() -> None:
 
 
 def test_scratch_lives_only_in_its_step_and_keeps_alignment() -> None:
-    nodes = (Operator("a", "fully_connected", ("x",), ("m",)), Operator("b", "fully_connected", ("m",), ("y",)))
+    kind = "fully_connected"
+    nodes = (Operator("a", kind, ("x",), ("m",)), Operator("b", kind, ("m",), ("y",)))
     graph = small(nodes, {"x": 5, "m": 5, "y": 5})
     made = plan(graph, [Extra("s1", 100, 1, 1), Extra("s2", 90, 2, 2)], alignment=16)
     assert made.extras["s1"] == made.extras["s2"] == 0

@@ -102,9 +102,7 @@ def test_many_frames_are_drawn_several_a_column() -> None:
     counts = np.full(frames, 10)
     counts[4000] = 99
     noise = np.ones(frames * hop, np.int16)
-    data = example(
-        1.0, noisy=noise, enhanced=noise, clean=None, hop=hop, gates=gates, instructions=counts
-    )
+    data = example(1.0, noisy=noise, enhanced=noise, clean=None, hop=hop, gates=gates, instructions=counts)
     made = timeline(data, 30)
     assert (made.step, made.frames, len(made.words)) == (3, 6000, 2000)
     assert made.counts is not None and made.words[1333] == 4 and made.counts[1333] == 99

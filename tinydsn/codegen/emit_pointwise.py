@@ -72,3 +72,17 @@ def requantize(request: Request) -> Call:
     source = "s16" if request.input().dtype == "int16" else "s8"
     fields = {name: request.integer(name) for name in names}
     return Call("requantize", {"fields": fields, "source": source}, kernels=("tinydsn_requantize",))
+
+
+def relu(request: Request) -> Call:
+    """``tinydsn_clamp_s8`` / ``_s16``."""
+    values = {"low": request.integer("activation_min"), "high": request.integer("activation_max")}
+    return Call("relu", values, kernels=(CLAMP,))
+
+
+def leaky_relu(request: Request) -> Call:
+    """``tinydsn_leaky_relu_s8`` / ``_s16``."""
+    names = ("input_offset", "output_offset", "multiplier_identity", "shift_identity")
+    names += ("multiplier_alpha", "shift_alpha")
+    fields = {name: request.integer(name) for name in names}
+    return Call("leaky_relu", {"fields": fields}, kernels=("tinydsn_leaky_relu",))

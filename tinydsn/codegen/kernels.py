@@ -26,7 +26,12 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "mul": emit_pointwise.mul,
         "sigmoid": emit_pointwise.sigmoid,
         "tanh": emit_pointwise.tanh,
+        "relu": emit_pointwise.relu,
+        "leaky_relu": emit_pointwise.leaky_relu,
+        "table": emit_pointwise.table,
         "requantize": emit_pointwise.requantize,
+        "softmax": emit_sequence.softmax,
+        "batch_matmul": emit_sequence.batch_matmul,
     }
 )
 SILENT = frozenset({"reshape", "gate"})

@@ -6,7 +6,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
-from quant.errors import ConfigError
+from quant import ops
+from quant.errors import ConfigError, UnsupportedOperator
 from quant.frontend import FrontEnd
 from quant.graph import Graph, State, check
 from tinydsn.lowering.builder import Builder, Constant, Value
@@ -36,7 +37,20 @@ def lower(
     frontend = _frontend(module, frames)
     graph = _lowered(module, export_step(module, frames), name or type(module).__name__, frontend)
     check(graph)
-    return simplify(graph)
+    graph = simplify(graph)
+    _check_constraints(graph)
+    return graph
+
+
+def _check_constraints(graph: Graph) -> None:
+    """Raise UnsupportedOperator for an operator that breaks a constraint of its kind."""
+    for operator in graph.operators():
+        for constraint in ops.definition(operator.kind).constraints:
+            holds, found = constraint(operator, graph.tensors)
+            if not holds:
+                place = f" at {operator.source}" if operator.source else ""
+                rule = (constraint.__doc__ or "").strip()
+                raise UnsupportedOperator(f"{operator.kind} {operator.name!r}{place}: {rule} Found: {found}.")
 
 
 def _frontend(module: torch.nn.Module, frames: tuple[torch.Tensor, ...]) -> FrontEnd | None:

@@ -43,7 +43,8 @@ def _cell(row: Mapping[str, Any]) -> MatrixCell:
     if status in ("equal", "differs"):
         lines.append(f"{count(row.get('frames') or 0)} frames")
     if status == "differs":
-        lines.append(f"{count(row.get('differing_samples') or 0)} of {count(row.get('samples') or 0)} samples")
+        samples, wrong = row.get("samples") or 0, row.get("differing_samples") or 0
+        lines.append(f"{count(wrong)} of {count(samples)} samples")
         if row.get("differing_gates"):
             lines.append(f"{count(row['differing_gates'])} gates")
         first = row.get("first_difference")

@@ -65,4 +65,4 @@ def _restore(rest: dict[str, Any], arrays: dict[str, np.ndarray]) -> ReportData:
     rest["operators"] = tuple(OperatorRow(**row) for row in rest["operators"])
     rest["patterns"] = tuple(PatternRow(**row) for row in rest["patterns"])
     rest["metrics"] = {name: None if pair is None else tuple(pair) for name, pair in rest["metrics"].items()}
-    return ReportData(**rest, **arrays)
+    return ReportData(**{**rest, **arrays})

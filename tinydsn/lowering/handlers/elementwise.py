@@ -41,6 +41,8 @@ def binary(call: Call, kind: str, first: Value, second: Value) -> Value:
             "operands of which one has the shape of the result",
         )
     large = reshape(call, large, tuple(shape))
+    if math.prod(second.shape) == math.prod(large.shape):
+        return _emit(call, kind, large, _reshaped(call, second, large.shape))
     if math.prod(second.shape) == 1:
         return _emit(call, kind, large, _reshaped(call, second, (1,)))
     return _broadcast(call, kind, large, second)

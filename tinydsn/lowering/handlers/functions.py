@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tinydsn.lowering.builder import Constant, Ref, Value
-from tinydsn.lowering.call import Call, Handler, slice_axis
+from tinydsn.lowering.call import Call, Handler, made, slice_axis
 from tinydsn.lowering.handlers.elementwise import binary
 
 # ATen name -> function of the ``table`` operator
@@ -15,12 +15,10 @@ TABLES: dict[str, str] = {
     "exp": "exp",
     "log": "log",
     "sqrt": "sqrt",
-    "rsqrt": "rsqrt",
     "reciprocal": "reciprocal",
     "abs": "abs",
     "silu": "silu",
     "hardswish": "hardswish",
-    "hardsigmoid": "hardsigmoid",
 }
 
 
@@ -48,8 +46,16 @@ def table_handler(function: str) -> Handler:
 
 
 def gelu(call: Call) -> Value:
-    """``aten.gelu``: the exact form or the tanh form."""
-    return table(call, "gelu" if call["approximate"] == "none" else "gelu_tanh")
+    """``aten.gelu``, the exact form."""
+    if call["approximate"] != "none":
+        raise call.refuse(f"approximate={call['approximate']!r} (must be 'none')", "torch.nn.GELU()")
+    return table(call, "gelu")
+
+
+def hardsigmoid(call: Call) -> Value:
+    """``relu6(x + 3) / 6``."""
+    shifted = binary(call, "add", call.ref("self"), made("three", 3.0))
+    return binary(call, "mul", table(call, "relu6", call.to_ref(shifted)), made("sixth", 1 / 6))
 
 
 def softplus(call: Call) -> Value:
@@ -67,10 +73,10 @@ def elu(call: Call) -> Value:
 
 
 def power(call: Call) -> Value:
-    """``x ** 2``, ``x ** 0.5``, ``x ** -1``, ``x ** -0.5`` and whole powers."""
+    """Roots, reciprocals and small whole powers."""
     exponent = call["exponent"]
     value = call.ref("self")
-    functions = {0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}
+    functions = {0.5: "sqrt", -1: "reciprocal"}
     if exponent in functions:
         return table(call, functions[exponent], value)
     if exponent in (2, 3, 4):
@@ -78,7 +84,7 @@ def power(call: Call) -> Value:
         if exponent == 2:
             return square
         return binary(call, "mul", square, value if exponent == 3 else square)
-    raise call.refuse(f"exponent {exponent} (must be 0.5, 2, 3, 4, -1 or -0.5)", "exp and log, written out")
+    raise call.refuse(f"exponent {exponent} (must be 0.5, 2, 3, 4 or -1)", "exp and log, written out")
 
 
 def square(call: Call) -> Value:
@@ -159,6 +165,7 @@ HANDLERS: dict[str, Handler] = {
     **{name: unary(name) for name in ("relu", "sigmoid", "tanh")},
     **{name: table_handler(function) for name, function in TABLES.items()},
     "gelu": gelu,
+    "hardsigmoid": hardsigmoid,
     "softplus": softplus,
     "elu": elu,
     "pow": power,

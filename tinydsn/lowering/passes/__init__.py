@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quant.graph import Graph, check
-from tinydsn.lowering.passes.axes import sink_through_axes
+from tinydsn.lowering.passes.axes import sink_through_axes, slice_before_reshape
 from tinydsn.lowering.passes.branches import sink_through_branches
 from tinydsn.lowering.passes.constants import fold_constants, share_constants, share_operators
 from tinydsn.lowering.passes.dead import remove_dead
@@ -14,8 +14,8 @@ from tinydsn.lowering.passes.fusion import (
     fold_affine,
     fold_padding,
     fuse_activations,
-    fuse_matmul_transpose,
 )
+from tinydsn.lowering.passes.matmul import choose_transpose_b, split_linear
 from tinydsn.lowering.passes.movement import merge_moves, sink_moves
 from tinydsn.lowering.passes.names import name_tensors
 from tinydsn.lowering.passes.states import choose_layouts
@@ -30,6 +30,9 @@ LAYOUT: tuple[Pass, ...] = (
     sink_moves,
     sink_through_axes,
     sink_through_branches,
+    slice_before_reshape,
+    split_linear,
+    choose_transpose_b,
     fold_padding,
     fold_affine,
     fuse_activations,
@@ -40,7 +43,6 @@ MOST_ROUNDS = 50
 
 def simplify(graph: Graph) -> Graph:
     """All passes, in their order; the graph is checked after each."""
-    graph = _run(fuse_matmul_transpose, graph)
     graph = settle(graph)
     graph = choose_layouts(graph, settle)
     for step in (expand_relu6, fuse_activations, share_constants, remove_dead, name_tensors):

@@ -24,16 +24,22 @@ def _sink(operator: Operator, facts: Facts) -> Replacement | None:
     if operator.kind not in AXIS_KINDS:
         return None
     for name in operator.inputs:
-        move = facts.producer(name, ("transpose", "reshape"))
+        move = facts.producer(name, "transpose" if operator.kind == "slice" else ("transpose", "reshape"))
         if move is None:
             continue
         axes = _axis_map(facts.shape(move.inputs[0]), move)
-        if axes is None or (move.kind == "transpose" and facts.readers[name] > 1):
+        if axes is None or (move.kind == "transpose" and not _all_move(name, facts)):
             continue
         answer = _moved(operator, move, axes, facts)
         if answer is not None:
             return answer
     return None
+
+
+def _all_move(name: str, facts: Facts) -> bool:
+    """Whether a transposed tensor has one reader, or only slices as readers."""
+    slices = sum(name in item.inputs for item in facts.graph.operators() if item.kind == "slice")
+    return facts.readers[name] == 1 or facts.readers[name] == slices
 
 
 def _axis_map(source: tuple[int, ...], move: Operator) -> dict[int, int] | None:
@@ -67,13 +73,13 @@ def _moved(operator: Operator, move: Operator, axes: dict[int, int], facts: Fact
         constants.update(back[3])
     shape = _source_shape(operator, move, axes, facts)
     inner = Tensor(facts.fresh(f"{operator.outputs[0]}.before"), shape)
-    step: Attribute = facts.shape(operator.outputs[0])
+    shape_after: Attribute = facts.shape(operator.outputs[0])
     after = Operator(
         facts.fresh(move_name(operator.name, move.kind), *(item.name for item in extra)),
         move.kind,
         (inner.name,),
         operator.outputs,
-        {"shape": step} if move.kind == "reshape" else move.attributes,
+        {"shape": shape_after} if move.kind == "reshape" else move.attributes,
         operator.source,
     )
     before = replace(operator, inputs=tuple(inputs), outputs=(inner.name,), attributes=attributes)
@@ -152,3 +158,31 @@ def _squeezed_back(own: Operator | None, name: str, move: Operator, facts: Facts
 def _ones(source: tuple[int, ...], result: tuple[int, ...]) -> tuple[list[int], list[int]]:
     """Which axes have one element, before and after."""
     return [axis for axis, n in enumerate(source) if n == 1], [axis for axis, n in enumerate(result) if n == 1]
+
+
+def slice_before_reshape(graph: Graph) -> Graph:
+    """``slice(reshape(x))`` becomes ``reshape(slice(x))`` where one axis of ``x`` holds the sliced one."""
+    return rewrite(graph, _slice_first)
+
+
+def _slice_first(operator: Operator, facts: Facts) -> Replacement | None:
+    if operator.kind != "slice":
+        return None
+    move = facts.producer(operator.inputs[0], "reshape")
+    if move is None:
+        return None
+    source, result = facts.shape(move.inputs[0]), facts.shape(operator.inputs[0])
+    axis, begin, end = (int(operator.attributes[key]) for key in ("axis", "begin", "end"))  # type: ignore[arg-type]
+    outer = int(np.prod(result[:axis]))
+    for own, size in enumerate(source):
+        if int(np.prod(source[:own])) == outer and size % result[axis] == 0 and size > 1:
+            inner = size // result[axis]
+            span = {"axis": own, "begin": begin * inner, "end": end * inner}
+            cut = (*source[:own], (end - begin) * inner, *source[own + 1 :])
+            before = Tensor(facts.fresh(f"{operator.outputs[0]}.before"), cut)
+            first = replace(operator, inputs=move.inputs, outputs=(before.name,), attributes=span)
+            name = facts.fresh(move_name(operator.name, "reshape"), before.name)
+            shape = facts.shape(operator.outputs[0])
+            second = Operator(name, "reshape", (before.name,), operator.outputs, {"shape": shape}, operator.source)
+            return Replacement((first, second), tensors=(before,))
+    return None

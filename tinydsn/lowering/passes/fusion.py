@@ -106,7 +106,9 @@ def _with_weights(
         old = facts.constant(before.inputs[index]) if before.inputs[index] else None
         if old is None and not value.any():
             continue
-        constants[facts.fresh(before.inputs[index] or f"{before.name}.{leaf}")] = np.ascontiguousarray(value)
+        name = before.inputs[index]
+        alone = bool(name) and facts.readers[name] == 1
+        constants[name if alone else facts.fresh(name or f"{before.name}.{leaf}")] = np.ascontiguousarray(value)
     names = list(constants)
     inputs = (before.inputs[0], names[0], names[1] if len(names) > 1 else "")
     merged = replace(before, inputs=inputs, outputs=operator.outputs)
@@ -135,22 +137,3 @@ def _fold_padding(operator: Operator, facts: Facts) -> Replacement | None:
     padding = tuple(int(a + b) for a, b in zip(own, extra, strict=True))
     inputs = (pad.inputs[0], *operator.inputs[1:])
     return Replacement((replace(changed(operator, padding=padding), inputs=inputs),))
-
-
-def fuse_matmul_transpose(graph: Graph) -> Graph:
-    """A second matrix whose last two axes are swapped is read as it is, with ``transpose_b``."""
-    return rewrite(graph, _fuse_matmul)
-
-
-def _fuse_matmul(operator: Operator, facts: Facts) -> Replacement | None:
-    if operator.kind != "batch_matmul" or operator.attributes["transpose_b"]:
-        return None
-    turn = facts.producer(operator.inputs[1], "transpose")
-    if turn is None:
-        return None
-    rank = len(facts.shape(operator.inputs[1]))
-    swap = (*range(rank - 2), rank - 1, rank - 2)
-    if turn.attributes["permutation"] != swap:
-        return None
-    inputs = (operator.inputs[0], turn.inputs[0])
-    return Replacement((replace(changed(operator, transpose_b=True), inputs=inputs),))

@@ -20,14 +20,13 @@ def step_of(operator: Operator) -> views.Step:
 
 
 def merge_moves(graph: Graph) -> Graph:
-    """Each transpose together with the moves before it, and each run of reshapes, in the shortest form."""
+    """Each chain of moves in its shortest form."""
     return rewrite(graph, _merge)
 
 
 def _merge(operator: Operator, facts: Facts) -> Replacement | None:
     if operator.kind not in MOVES:
         return None
-    kinds = MOVES if operator.kind == "transpose" else ("reshape",)
     chain = [operator]
     best: tuple[str, tuple[views.Step, ...]] | None = None
     while True:
@@ -38,13 +37,20 @@ def _merge(operator: Operator, facts: Facts) -> Replacement | None:
         short = views.steps(view)
         if _cost(short) < _cost(tuple(step_of(item) for item in chain)):
             best = (source, short)
-        before = facts.producer(source, kinds)
-        if before is None:
+        before = facts.producer(source, MOVES)
+        if before is None or not _may_join(before, chain, facts):
             break
         chain.insert(0, before)
     if best is None:
         return None
     return emit_chain(facts, operator, best[0], best[1])
+
+
+def _may_join(before: Operator, chain: list[Operator], facts: Facts) -> bool:
+    """A chain goes back through reshapes; through a transpose only if that adds no second copy."""
+    if before.kind == "reshape" or any(item.kind == "transpose" for item in chain):
+        return True
+    return facts.readers[before.outputs[0]] == 1
 
 
 def _view(source: tuple[int, ...], chain: list[Operator]) -> views.View | None:
@@ -98,6 +104,7 @@ def sink_moves(graph: Graph) -> Graph:
     return rewrite(graph, _sink)
 
 
+ROWS = ("softmax", "layer_norm", "fully_connected")
 POINTWISE = ("relu", "leaky_relu", "sigmoid", "tanh", "table")
 BINARY = ("add", "sub", "mul")
 
@@ -105,6 +112,8 @@ BINARY = ("add", "sub", "mul")
 def _sink(operator: Operator, facts: Facts) -> Replacement | None:
     if operator.kind in POINTWISE:
         return _sink_pointwise(operator, facts)
+    if operator.kind in ROWS:
+        return _sink_rows(operator, facts)
     return _sink_binary(operator, facts) if operator.kind in BINARY else None
 
 
@@ -118,6 +127,22 @@ def _sink_pointwise(operator: Operator, facts: Facts) -> Replacement | None:
     if move is None or not _worth_moving(move, facts):
         return None
     return _behind(operator, move, (move.inputs[0], *operator.inputs[1:]), facts, {})
+
+
+def _sink_rows(operator: Operator, facts: Facts) -> Replacement | None:
+    """A reshape of the leading axes behind an operator that works on the last."""
+    move = facts.producer(operator.inputs[0], "reshape")
+    if move is None:
+        return None
+    source, shape = facts.shape(move.inputs[0]), facts.shape(operator.inputs[0])
+    if not source or source[-1] != shape[-1]:
+        return None
+    result = facts.shape(operator.outputs[0])
+    inner = Tensor(facts.fresh(f"{operator.outputs[0]}.before"), (*source[:-1], result[-1]))
+    name = facts.fresh(move_name(operator.name, "reshape"), inner.name)
+    after = Operator(name, "reshape", (inner.name,), operator.outputs, {"shape": result}, operator.source)
+    before = replace(operator, inputs=(*move.inputs, *operator.inputs[1:]), outputs=(inner.name,))
+    return Replacement((before, after), tensors=(inner,))
 
 
 def _sink_binary(operator: Operator, facts: Facts) -> Replacement | None:

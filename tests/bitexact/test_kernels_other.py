@@ -1,0 +1,181 @@
+"""Elementwise, moving and row-wise operators in C equal their NumPy meaning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernel_harness import DSP, HOST, assert_equal, compile_graph, one_operator, reference, scaled
+
+from tinydsn.codegen.call import CodeTarget
+
+Q15 = 2.0**-15
+TYPES = pytest.mark.parametrize("dtype", ["int8", "int16"])
+BROADCASTS = [((3, 5), (3, 5)), ((4, 6), (6,)), ((4, 7), (7,)), ((2, 3, 4), (1,)), ((3, 3), ()), ((1,), (1,))]
+
+
+def generator() -> np.random.Generator:
+    return np.random.default_rng(2024)
+
+
+@TYPES
+@pytest.mark.parametrize("shapes", BROADCASTS)
+@pytest.mark.parametrize("kind", ["add", "sub"])
+def test_sums(kind: str, shapes: tuple, dtype: str) -> None:
+    for activation in ("none", "relu"):
+        if dtype == "int16":
+            a, b, y = (scaled(name, shape) for name, shape in zip("aby", (*shapes, shapes[0]), strict=True))
+        else:
+            a, b = scaled("a", shapes[0], dtype, 0.04, -128), scaled("b", shapes[1], dtype, 0.011, 127)
+            y = scaled("y", shapes[0], dtype, 0.03, 5)
+        assert_equal(one_operator(kind, [a, b], y, {"activation": activation}), generator())
+
+
+@TYPES
+def test_a_sum_with_a_constant(dtype: str) -> None:
+    a, b, y = (scaled(name, shape, dtype) for name, shape in zip("aby", ((2, 5), (5,), (2, 5)), strict=True))
+    graph = one_operator("add", [a, b], y, {"activation": "none"}, {1: np.linspace(-1, 1, 5)})
+    assert_equal(graph, generator())
+
+
+@TYPES
+@pytest.mark.parametrize("shapes", BROADCASTS)
+def test_mul(shapes: tuple, dtype: str) -> None:
+    zero = 9 if dtype == "int8" else 0
+    scale = 2.0**-12 if dtype == "int16" else 0.02
+    a, b = scaled("a", shapes[0], dtype, scale, zero), scaled("b", shapes[1], dtype, scale, -zero)
+    for output_scale in (scale, scale**2 / 3):
+        y = scaled("y", shapes[0], dtype, output_scale, zero)
+        assert_equal(one_operator("mul", [a, b], y, {"activation": "none"}), generator())
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("exponent", [-18, -15, -12, -11, -5, 2, 4])
+def test_int16_activations_over_every_input(kind: str, exponent: int) -> None:
+    x, y = scaled("x", (65536,), "int16", 2.0**exponent), scaled("y", (65536,), "int16", Q15)
+    graph = one_operator(kind, [x], y, {})
+    everything = {"x": np.arange(-32768, 32768).astype(np.int16)}
+    np.testing.assert_array_equal(compile_graph(graph).run(everything)[0], reference(graph, everything)[0])
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "tanh"])
+def test_int8_activations(kind: str) -> None:
+    scale, zero = (1 / 256, -128) if kind == "sigmoid" else (1 / 128, 0)
+    y = scaled("y", (256,), "int8", scale, zero)
+    assert_equal(one_operator(kind, [scaled("x", (256,), "int8", 0.05, 3)], y, {}), generator())
+
+
+@TYPES
+@pytest.mark.parametrize("function", ["exp", "silu", "sqrt", "abs"])
+def test_tables(function: str, dtype: str) -> None:
+    scale = 2.0**-12 if dtype == "int16" else 0.04
+    x, y = scaled("x", (999,), dtype, scale), scaled("y", (999,), dtype, scale)
+    assert_equal(one_operator("table", [x], y, {"function": function}), generator())
+
+
+@TYPES
+def test_relu_and_leaky_relu(dtype: str) -> None:
+    zero = -20 if dtype == "int8" else 0
+    x = scaled("x", (3, 11), dtype, 0.02, zero)
+    assert_equal(one_operator("relu", [x], scaled("y", (3, 11), dtype, 0.02, zero), {}), generator())
+    y = scaled("y", (3, 11), dtype, 0.013, -zero)
+    assert_equal(one_operator("leaky_relu", [x], y, {"alpha": 0.1}), generator())
+
+
+@pytest.mark.parametrize("source", ["int8", "int16"])
+@pytest.mark.parametrize("target", ["int8", "int16"])
+@pytest.mark.parametrize("scales", [(0.01, 0.02), (0.02, 0.0003), (1e-4, 0.5)])
+def test_requantize(source: str, target: str, scales: tuple[float, float]) -> None:
+    x = scaled("x", (40,), source, scales[0], 100 if source == "int8" else 0)
+    y = scaled("y", (40,), target, scales[1], -77 if target == "int8" else 0)
+    assert_equal(one_operator("requantize", [x], y, {}), generator())
+
+
+@TYPES
+@pytest.mark.parametrize(
+    ("shape", "permutation"),
+    [((3, 4), (1, 0)), ((2, 3, 4), (2, 0, 1)), ((2, 3, 4), (0, 2, 1)), ((2, 1, 3, 4, 2), (4, 1, 2, 0, 3))],
+)
+def test_transpose(shape: tuple[int, ...], permutation: tuple[int, ...], dtype: str) -> None:
+    y = scaled("y", tuple(shape[axis] for axis in permutation), dtype)
+    graph = one_operator("transpose", [scaled("x", shape, dtype)], y, {"permutation": permutation})
+    assert_equal(graph, generator())
+
+
+@TYPES
+@pytest.mark.parametrize(("axis", "begin", "end"), [(0, 1, 3), (1, 2, 5), (2, 0, 1), (-1, 1, 3)])
+def test_slice(axis: int, begin: int, end: int, dtype: str) -> None:
+    shape = [4, 5, 3]
+    shape[axis] = end - begin
+    attributes = {"axis": axis, "begin": begin, "end": end}
+    x, y = scaled("x", (4, 5, 3), dtype), scaled("y", tuple(shape), dtype)
+    graph = one_operator("slice", [x], y, attributes)
+    assert_equal(graph, generator())
+
+
+@TYPES
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_concat(axis: int, dtype: str) -> None:
+    shapes = [[2, 3, 4], [2, 3, 4], [2, 3, 4]]
+    for index, shape in enumerate(shapes):
+        shape[axis] = index + 1
+    total = [2, 3, 4]
+    total[axis] = 6
+    inputs = [scaled(f"x{index}", tuple(shape), dtype) for index, shape in enumerate(shapes)]
+    y = scaled("y", tuple(total), dtype)
+    assert_equal(one_operator("concat", inputs, y, {"axis": axis}), generator())
+
+
+@TYPES
+def test_pad(dtype: str) -> None:
+    zero = 12 if dtype == "int8" else 0
+    x, y = scaled("x", (2, 3, 2), dtype, 0.1, zero), scaled("y", (4, 3, 7), dtype, 0.1, zero)
+    assert_equal(one_operator("pad", [x], y, {"before": (1, 0, 3), "after": (1, 0, 2)}), generator())
+
+
+@pytest.mark.parametrize(("rows", "hidden"), [(1, 16), (16, 16), (3, 1)])
+def test_gru_update(rows: int, hidden: int) -> None:
+    gx, gh = scaled("gx", (rows, 3 * hidden)), scaled("gh", (rows, 3 * hidden))
+    state, y = scaled("h", (rows, hidden), "int16", Q15), scaled("y", (rows, hidden), "int16", Q15)
+    assert_equal(one_operator("gru_update", [gx, gh, state], y, {}), generator(), runs=30)
+
+
+@pytest.mark.parametrize("target", [HOST, DSP], ids=["plain", "dsp"])
+@pytest.mark.parametrize("columns", [1, 2, 3, 24, 25, 256, 1024])
+def test_layer_norm(columns: int, target: CodeTarget) -> None:
+    rng = generator()
+    settings = ((2.0**-12, 2.0**-12, 1e-5), (2.0**-15, 2.0**-2, 1e-5), (4.0, 1e-6, 1.0))
+    for input_scale, output_scale, epsilon in settings:
+        x = scaled("x", (6, columns), "int16", input_scale)
+        y = scaled("y", (6, columns), "int16", output_scale)
+        operands = {1: rng.uniform(-2, 2, columns), 2: rng.standard_normal(columns)}
+        inputs = [x, scaled("g", (columns,)), scaled("b", (columns,))]
+        assert_equal(one_operator("layer_norm", inputs, y, {"epsilon": epsilon}, operands), rng, target)
+
+
+@TYPES
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("size", [(2, 16, 4, 16), (1, 3, 5, 7), (3, 1, 1, 1), (1, 2, 90, 4)])
+def test_batch_matmul(size: tuple[int, int, int, int], transpose_b: bool, dtype: str) -> None:
+    batches, rows, inner, columns = size
+    zero = 30 if dtype == "int8" else 0
+    scale = 2.0**-12 if dtype == "int16" else 0.02
+    a = scaled("a", (batches, rows, inner), dtype, scale, zero)
+    b_shape = (batches, columns, inner) if transpose_b else (batches, inner, columns)
+    b = scaled("b", b_shape, dtype, scale, -zero)
+    for output_scale in (scale, scale**2 * 2, scale * 20):
+        y = scaled("y", (batches, rows, columns), dtype, output_scale, zero)
+        assert_equal(one_operator("batch_matmul", [a, b], y, {"transpose_b": transpose_b}), generator())
+
+
+@pytest.mark.parametrize("shape", [(4, 16), (1, 1), (3, 7), (1, 300)])
+def test_softmax(shape: tuple[int, int]) -> None:
+    for scale in (2.0**-18, 2.0**-12, 0.01, 0.1):
+        x, y = scaled("x", shape, "int16", scale), scaled("y", shape, "int16", Q15)
+        assert_equal(one_operator("softmax", [x], y, {}), generator(), runs=16)
+
+
+def test_every_operator_of_the_table_has_an_emitter() -> None:
+    from quant.ops import TABLE
+    from tinydsn.codegen.kernels import EMITTERS, SILENT
+
+    assert set(TABLE) == {*EMITTERS, *SILENT}
