@@ -107,7 +107,7 @@ class Tcn(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Mask network: attention over frequency patches with torch's own module, gated together with its norm."""
+    """Mask network: attention over frequency patches (torch's own module) and feed-forward, both gated."""
 
     history: Tensor
 
@@ -140,11 +140,19 @@ class AttentionBlock(nn.Module):
         return torch.sigmoid(self.out(x)).flatten()
 
 
+def _sharpen(policy: nn.Linear, middle: list[float], factor: float = 20.0) -> None:
+    """Let logits that lie around ``middle`` for real speech lie around 0, ``factor`` times as far apart."""
+    with torch.no_grad():
+        policy.weight.mul_(factor)
+        policy.bias.sub_(torch.tensor(middle)).mul_(factor)
+
+
 def gru_denoiser() -> tuple[nn.Module, Tensor]:
     """The GRU denoiser and one frame of features."""
     with torch.random.fork_rng():
         torch.manual_seed(11)
         module = GruDenoiser()
+        _sharpen(module.policy, [0.125])
     return module.eval(), torch.zeros(129)
 
 
@@ -153,8 +161,16 @@ def tcn() -> tuple[nn.Module, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(12)
         module = Tcn()
+        # quiet speech must stand out from the biases
+        with torch.no_grad():
+            module.encoder.weight.mul_(8)
+            for part in (module.encoder, module.decoder):
+                assert part.bias is not None
+                part.bias.mul_(0.1)
+        _sharpen(module.policy, [-0.17])
         for part in module.modules():
             if isinstance(part, nn.BatchNorm1d):
+                assert part.running_mean is not None and part.running_var is not None
                 nn.init.uniform_(part.running_mean, -0.1, 0.1)
                 nn.init.uniform_(part.running_var, 0.2, 1.0)
                 nn.init.uniform_(part.weight, 0.5, 1.5)
@@ -167,4 +183,5 @@ def gated_attention() -> tuple[nn.Module, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(13)
         module = AttentionBlock()
+        _sharpen(module.policy, [0.171, -0.301])
     return module.eval(), torch.zeros(128)

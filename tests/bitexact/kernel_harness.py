@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from quant.errors import TinydsnError
-from quant.graph import IntegerGraph, Operator, Quantization, Tensor
+from quant.graph import Branch, BranchOutput, IntegerGraph, Operator, Quantization, State, Tensor
 from quant.ops import definition
 from quant.ops.base import QuantizeRequest
 from tinydsn.codegen.call import CodeTarget
-from tinydsn.codegen.design import HEADER_BYTES, Design, design
+from tinydsn.codegen.design import HEADER_BYTES, Design, check_interface, design
 from tinydsn.codegen.templates import template_root
 from tinydsn.codegen.writer import Labels, sources
 
@@ -162,3 +164,140 @@ def scaled(
 ) -> Tensor:
     """A tensor with one scale."""
     return Tensor(name, shape, dtype, Quantization((scale,), zero))  # type: ignore[arg-type]
+
+
+class Builder:
+    """Puts an integer graph together operator by operator, each made integer by its own ``quantize``."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.tensors: dict[str, Tensor] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.nodes: list[Operator | Branch] = []
+        self.body: list[Operator] | None = None
+
+    def tensor(self, made: Tensor) -> str:
+        self.tensors[made.name] = made
+        return made.name
+
+    def add(
+        self,
+        kind: str,
+        name: str,
+        inputs: tuple[str, ...],
+        output: Tensor,
+        attributes: Mapping[str, object] | None = None,
+        constants: Mapping[int, np.ndarray] | None = None,
+    ) -> str:
+        """Append an operator; float ``constants`` take the places of missing inputs."""
+        constants = dict(constants or {})
+        names = [*inputs, *(f"{name}.c{index}" for index in sorted(constants))]
+        operands = [self.tensors.get(n) or scaled(n, constants[i].shape) for i, n in enumerate(names)]
+        source = f"net.py:{len(self.nodes)}"
+        given: dict[str, Any] = dict(attributes or {})
+        operator = Operator(name, kind, tuple(names), (output.name,), given, source)
+        request = QuantizeRequest(operator, tuple(operands), (output,), constants, 8)
+        quantized = definition(kind).quantize(request)
+        for key, (tensor, values) in quantized.constants.items():
+            self.tensors[key], self.constants[key] = tensor, values
+        (self.nodes if self.body is None else self.body).append(quantized.operator)
+        return self.tensor(output)
+
+    def linear(
+        self, name: str, source: str, channels: int, scale: float = 2.0**-12, activation: str = "none"
+    ) -> str:
+        """A fully connected layer with random weights."""
+        shape = self.tensors[source].shape
+        weight = self.rng.standard_normal((channels, shape[-1])) * 2 / np.sqrt(shape[-1])
+        output = scaled(f"{name}.y", (*shape[:-1], channels), self.tensors[source].dtype, scale)
+        bias = self.rng.standard_normal(channels) / 4
+        attributes = {"activation": activation}
+        return self.add("fully_connected", name, (source,), output, attributes, {1: weight, 2: bias})
+
+    def gate(self, name: str, logits: str, index: int, threshold: float = 0.0) -> str:
+        """A predicate."""
+        attributes = {"index": index, "threshold": threshold}
+        return self.add("gate", name, (logits,), Tensor(name, (), "bool"), attributes)
+
+    def begin(self) -> None:
+        """Start the body of a branch."""
+        self.body = []
+
+    def end(self, name: str, gate: int, predicate: str, outputs: list[tuple[str, str]]) -> tuple[str, ...]:
+        """Close it: pairs of (tensor of the body, held tensor or "" for zeros); the branch's tensors."""
+        made = []
+        for taken, held in outputs:
+            tensor = replace(self.tensors[taken], name=f"{name}.{taken}")
+            self.tensor(tensor)
+            made.append(BranchOutput(tensor.name, taken, "hold" if held else "zero", held))
+        assert self.body is not None
+        self.nodes.append(Branch(name, gate, predicate, tuple(self.body), tuple(made)))
+        self.body = None
+        return tuple(output.tensor for output in made)
+
+    def graph(
+        self, inputs: tuple[str, ...], outputs: tuple[str, ...], states: tuple[State, ...]
+    ) -> IntegerGraph:
+        return IntegerGraph("net", self.tensors, self.constants, inputs, outputs, states, tuple(self.nodes))
+
+
+PROGRAM = r"""
+#include <stdio.h>
+#include "tinydsn.h"
+
+/* Frames of (mask, value, bias, PCM) in; frames of (gates, PCM) out. */
+#include <stdlib.h>
+int main(void)
+{
+    uint32_t forced[2];
+    int16_t bias, in[TINYDSN_HOP], out[TINYDSN_HOP];
+    tinydsn_t *ctx = tinydsn_init(malloc(tinydsn_size()));
+    while (fread(forced, sizeof forced, 1, stdin) == 1 && fread(&bias, sizeof bias, 1, stdin) == 1
+           && fread(in, sizeof in, 1, stdin) == 1) {
+        tinydsn_force_gates(ctx, forced[0], forced[1]);
+        tinydsn_set_bias(ctx, bias);
+        tinydsn_process(ctx, in, out);
+        uint32_t gates = tinydsn_gates(ctx);
+        fwrite(&gates, sizeof gates, 1, stdout);
+        fwrite(out, sizeof out, 1, stdout);
+    }
+    tinydsn_init((char *)ctx);
+    free(ctx);
+    return 0;
+}
+"""
+
+
+def build_program(graph: IntegerGraph, folder: Path, target: CodeTarget = HOST) -> Path:
+    """The whole project around `PROGRAM`, under the address and undefined-behaviour sanitizers."""
+    check_interface(graph)
+    made = design(graph, target)
+    for path, text in sources(made, Labels("host", "0" * 64)).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    (folder / "main.c").write_text(PROGRAM)
+    files = [*sorted((folder / "src").glob("*.c")), folder / "main.c"]
+    files += [template_root() / "kernels" / f"{kernel}.c" for kernel in made.kernels]
+    if graph.frontend:
+        files.append(template_root() / "runtime" / "tinydsn_frontend.c")
+    includes = [f"-I{folder / 'include'}", f"-I{folder / 'src'}", *_includes(target.interleaved)]
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    program = folder / "program"
+    link = [str(cmsis()[0]), "-Wl,--gc-sections", "-o", str(program)]
+    compile_c([*FLAGS, *sanitize, *includes, *map(str, files), *link])
+    return program
+
+
+def run_program(
+    program: Path, frames: np.ndarray, forced: list[tuple[int, int]], biases: list[int]
+) -> tuple[np.ndarray, list[int]]:
+    """(output frames, gate words) of int16 ``frames`` [n, hop]."""
+    sent = b"".join(
+        struct.pack("<IIh", *gates, bias) + frame.astype("<i2").tobytes()
+        for frame, gates, bias in zip(frames, forced, biases, strict=True)
+    )
+    done = subprocess.run([str(program)], input=sent, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    rows = np.frombuffer(done.stdout, np.uint8).reshape(len(frames), -1)
+    words = [int(word) for word in np.ascontiguousarray(rows[:, :4]).view("<u4").reshape(-1)]
+    return np.ascontiguousarray(rows[:, 4:]).view("<i2"), words

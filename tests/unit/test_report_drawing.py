@@ -74,6 +74,13 @@ def test_silence_is_the_quietest_colour() -> None:
     assert not shown.any()
 
 
+def test_low_frequencies_are_at_the_bottom() -> None:
+    levels = np.full((4, 3), -90.0)
+    levels[0] = -20
+    shown, _ = decode(picture(levels, -20))
+    assert shown[:, 0].tolist() == [4, 4, 4, 63]
+
+
 def test_gate_path_has_a_box_a_run() -> None:
     assert gate_path(np.array([1, 1, 0, 0, 1], bool)) == "M0 0H2V1H0zM4 0H5V1H4z"
     assert gate_path(np.array([0, 1], bool), 3) == "M3 0H6V1H3z"

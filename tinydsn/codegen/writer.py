@@ -54,11 +54,10 @@ class Labels:
     lines: tuple[str, ...] = ()
 
 
-def sources(made: Design, labels: Labels) -> dict[str, str]:
-    """Text of every file made from templates, by path in the project."""
+def common_values(made: Design, labels: Labels) -> dict[str, Any]:
+    """Names and sizes that all templates may use."""
     graph = made.graph
-    bodies = operators(made)
-    values: dict[str, Any] = {
+    return {
         "name": comment_safe(graph.name),
         "sha256": labels.model_sha256,
         "board": comment_safe(labels.board),
@@ -66,17 +65,25 @@ def sources(made: Design, labels: Labels) -> dict[str, str]:
         "hop": hop_of(graph),
         "sample_rate": graph.frontend.sample_rate if graph.frontend else RAW_SAMPLE_RATE,
         "gates": graph.gates,
-        "operator_count": len(bodies),
         "weight_bytes": made.weight_bytes,
         "context_bytes": made.context_bytes,
         "alignment": made.target.alignment,
         "state_bytes": made.plan.state_bytes,
         "arena_bytes": made.plan.arena_bytes,
-        "state_array": made.state_array,
-        "arena_array": made.arena_array,
         "memory": labels.memory,
         "settings": [comment_safe(line) for line in labels.lines],
         "selftest": _selftest(made, labels.selftest) if labels.selftest else None,
+    }
+
+
+def sources(made: Design, labels: Labels) -> dict[str, str]:
+    """Text of every source file made from templates, by path in the project."""
+    graph = made.graph
+    bodies = operators(made)
+    values = common_values(made, labels) | {
+        "operator_count": len(bodies),
+        "state_array": made.state_array,
+        "arena_array": made.arena_array,
         "operators": bodies,
         "uses_cmsis": any("arm_" in operator["body"] for operator in bodies),
         "tensors": tensor_map(made),

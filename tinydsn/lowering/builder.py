@@ -10,7 +10,7 @@ import torch
 
 from quant import ops
 from quant.errors import GraphError
-from quant.graph import Attribute, Branch, Node, Operator, Tensor
+from quant.graph import Attribute, Branch, DType, Node, Operator, Tensor
 from tinydsn.lowering.names import Names, join
 
 Shape = tuple[int, ...]
@@ -38,8 +38,8 @@ class Constant:
 
     @property
     def array(self) -> np.ndarray:
-        """The value as float32."""
-        return self.value.detach().to(torch.float32).cpu().contiguous().numpy()
+        """A copy of the value, as float32."""
+        return np.array(self.value.detach().cpu().numpy(), np.float32, order="C")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Builder:
         read = tuple("" if value is None else self.read(value) for value in inputs)
         shapes = [self.tensors[item].shape if item else () for item in read]
         (shape,) = ops.definition(kind).infer(shapes, attributes)
-        dtype = "bool" if kind == "gate" else "float32"
+        dtype: DType = "bool" if kind == "gate" else "float32"
         self.tensors[unique] = Tensor(unique, shape, dtype)
         operator = Operator(unique, kind, read, (unique,), attributes, self.source)
         (self.nodes if self._body is None else self._body).append(operator)

@@ -35,7 +35,9 @@ def compare(call: Call, selected: tuple[Value, int] | None) -> Comparison:
     return Comparison(source, float(other), 0 if source.shape in ((), (1,)) else None)
 
 
-def lower_cond(builder: Builder, arguments: Sequence[Any], graphs: Sequence[torch.fx.Graph], run: Run) -> list[Value]:
+def lower_cond(
+    builder: Builder, arguments: Sequence[Any], graphs: Sequence[torch.fx.Graph], run: Run
+) -> list[Value]:
     """The outputs of ``torch.cond(predicate, taken, skipped, operands)``.
 
     ``graphs`` are those of the two functions. The predicate must be a comparison of one logit; the skipped
@@ -43,7 +45,7 @@ def lower_cond(builder: Builder, arguments: Sequence[Any], graphs: Sequence[torc
     """
     where = builder.source
     if builder.in_branch:
-        raise refuse(_COND, where, "a torch.cond inside a torch.cond", "one gate for each region, side by side")
+        raise refuse(_COND, where, "a torch.cond inside a torch.cond", "gated regions side by side")
     operands = list(arguments[3])
     gate, predicate = _gate(builder, arguments[0], where)
     outer_path = builder.path
@@ -77,8 +79,8 @@ def _gate(builder: Builder, predicate: object, where: str) -> tuple[int, str]:
     bit = len(builder.gates)
     if bit == MAX_GATES:
         raise refuse(_COND, where, f"more than {MAX_GATES} gates", "one gate for several regions")
-    attributes = {"index": predicate.index, "threshold": predicate.threshold}
-    tensor = builder.emit("gate", source, path=f"gate{bit}", **attributes)
+    index, threshold = predicate.index, predicate.threshold
+    tensor = builder.emit("gate", source, path=f"gate{bit}", index=index, threshold=threshold)
     builder.gates[predicate] = (bit, tensor.name)
     return builder.gates[predicate]
 

@@ -39,6 +39,11 @@ def lower(
     check(graph)
     graph = simplify(graph)
     _check_constraints(graph)
+    if frontend is not None and graph.tensors[graph.outputs[0]].size != frontend.bins:
+        raise ConfigError(
+            f"the step's output has shape {graph.tensors[graph.outputs[0]].shape} but the front end has "
+            f"{frontend.bins} bins (must be a mask of as many elements)"
+        )
     return graph
 
 
@@ -65,8 +70,8 @@ def _frontend(module: torch.nn.Module, frames: tuple[torch.Tensor, ...]) -> Fron
         )
     if frames[0].numel() != frontend.bins:
         raise ConfigError(
-            f"the example frame has shape {tuple(frames[0].shape)} but the front end has {frontend.bins} bins "
-            "(must be as many elements)"
+            f"the example frame has shape {tuple(frames[0].shape)} but the front end has "
+            f"{frontend.bins} bins (must be as many elements)"
         )
     return frontend
 
@@ -77,13 +82,12 @@ def _lowered(
     """The graph as torch exported it, before any pass."""
     builder = Builder()
     placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
-    changed = {
-        spec.target for spec in program.graph_signature.output_specs if spec.kind is OutputKind.BUFFER_MUTATION
-    }
+    signature = program.graph_signature
+    changed = {spec.target for spec in signature.output_specs if spec.kind is OutputKind.BUFFER_MUTATION}
     values: list[Value] = []
     inputs: list[str] = []
     initial: dict[str, torch.Tensor] = {}
-    for spec, node in zip(program.graph_signature.input_specs, placeholders, strict=True):
+    for spec, node in zip(signature.input_specs, placeholders, strict=True):
         if spec.kind is InputKind.USER_INPUT:
             ref = builder.tensor(builder.names.unique(node.name), tuple(node.meta["val"].shape))
             inputs.append(ref.name)
@@ -131,11 +135,13 @@ def _finish(
         elif spec.kind is OutputKind.USER_OUTPUT and value is not None:
             outputs.append(builder.read(value))
         else:
-            raise refuse(
-                f"the step's output {spec.arg}", "", f"{spec.kind.name}", "tensors as outputs, buffers as states"
-            )
+            what = f"output {len(outputs)} of the step"
+            found = f"{spec.kind.name.lower().replace('_', ' ')} that is not a tensor or a buffer"
+            raise refuse(what, "", found, "tensors as outputs, buffers as states")
     tensors, constants, nodes = builder.finished()
-    start = {target: value.detach().cpu().numpy().copy() for target, value in initial.items() if bool(value.any())}
+    start = {
+        target: value.detach().cpu().numpy().copy() for target, value in initial.items() if bool(value.any())
+    }
     return Graph(
         name, tensors, {**constants, **start}, tuple(inputs), tuple(outputs), tuple(states), nodes, frontend
     )

@@ -53,26 +53,21 @@ class Walk:
         """The value of one call."""
         if node.target is operator.getitem:
             return _resolve(node.args[0], values)[node.args[1]]
-        inside = self.builder.in_branch
-        outer = self.builder.path, self.builder.source
-        if not inside:
+        if not self.builder.in_branch:
             self.builder.path = module_path(node)
             self.builder.source = source_line(node.meta.get("stack_trace")) or self.builder.source
         if node.target is torch.ops.higher_order.cond:
             arguments = _resolve(node.args, values)
             graphs = [arguments[1].graph, arguments[2].graph]
             return lower_cond(self.builder, arguments, graphs, self._body_of(arguments[1], arguments[2]))
-        result = self._aten(node, values)
-        if inside:
-            self.builder.path, self.builder.source = outer
-        return result
+        return self._aten(node, values)
 
     def _body_of(self, taken: torch.nn.Module, skipped: torch.nn.Module) -> Any:
         """Runs the graph of either function, with that function's own attributes."""
-        owners = {taken.graph: taken, skipped.graph: skipped}
 
         def run(graph: torch.fx.Graph, operands: Sequence[Value]) -> list[Any]:
-            return Walk(self.builder, owners[graph]).run(graph, operands)
+            owner = taken if graph is taken.graph else skipped
+            return Walk(self.builder, owner).run(graph, operands)
 
         return run
 
@@ -87,10 +82,10 @@ class Walk:
             return None
         arguments = _bind(node, target, values)
         changing = [value for value in _flat(arguments.values()) if isinstance(value, (Ref, Comparison))]
-        if torch.Tag.nondeterministic_seeded in target.tags and not name.endswith("dropout"):
-            if name != "scaled_dot_product_attention":
-                raise refuse(str(target), where, "random numbers", "a deterministic step")
-        if not changing or name in _BY_SHAPE:
+        random = torch.Tag.nondeterministic_seeded in target.tags
+        if random and name not in HANDLERS:
+            raise refuse(str(target), where, "random numbers", "a deterministic step")
+        if not changing or (name in _BY_SHAPE and changing == [arguments["self"]]):
             return self._compute(node, target, values)
         call = Call(str(target), arguments, _shape_of(node), self.builder, where)
         if name == "gt":
@@ -133,9 +128,7 @@ def _resolve(item: Any, values: Environment) -> Any:
     if isinstance(item, torch.fx.Node):
         return values[item]
     if isinstance(item, (list, tuple)):
-        return type(item)(_resolve(part, values) for part in item) if type(item) in (list, tuple) else [
-            _resolve(part, values) for part in item
-        ]
+        return [_resolve(part, values) for part in item]
     if isinstance(item, dict):
         return {key: _resolve(part, values) for key, part in item.items()}
     return item
@@ -180,14 +173,15 @@ def _selected(node: torch.fx.Node, values: Environment) -> tuple[Value, int] | N
     logits = _resolve(source.args[0], values)
     if len(logits.shape) != 1:
         return None
-    return logits, int(source.args[2]) % logits.shape[0]  # type: ignore[call-overload]
+    index = source.args[2]
+    return (logits, index % logits.shape[0]) if isinstance(index, int) else None
 
 
 def _check(node: torch.fx.Node, result: Any, where: str) -> None:
     """The shapes must be torch's, and all numbers float32."""
     expected = node.meta.get("val")
-    pairs = zip(result, expected, strict=False) if isinstance(result, tuple) else [(result, expected)]
-    for value, fake in pairs:
+    results, fakes = (result, expected) if isinstance(result, tuple) else ((result,), (expected,))
+    for value, fake in zip(results, fakes or (), strict=False):
         if not isinstance(value, Ref) or not isinstance(fake, torch.Tensor):
             continue
         if fake.dtype != torch.float32:

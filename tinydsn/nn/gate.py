@@ -25,11 +25,7 @@ class Gating:
 
 
 def gates_from_logits(logits: Tensor, gating: Gating) -> Tensor:
-    """Gates of exactly 0 or 1 for logits ``[batch, frames, gates]``, with the gradient of a sigmoid.
-
-    The sum ``soft + (hard - soft)`` would round to 0.99999994 now and then, so the hard value is written
-    as ``hard + (soft - soft)``: exact, and the gradient is the same.
-    """
+    """Gates of exactly 0 or 1 for logits ``[batch, frames, gates]``, with the gradient of a sigmoid."""
     if gating.forced is not None:
         return gating.forced.to(logits).expand_as(logits)
     noisy = logits

@@ -64,9 +64,8 @@ def _broadcast(call: Call, kind: str, large: Ref, small: Value) -> Ref:
     if all(padded[axis] == large.shape[axis] for axis in range(begin, rank)):
         return _emit(call, kind, large, _reshaped(call, small, padded[begin:]))
     order = axis_last(rank, shared)
-    moved = _emit(
-        call, kind, transpose(call, large, order), _reshaped(call, small, tuple(padded[axis] for axis in shared))
-    )
+    trailing = _reshaped(call, small, tuple(padded[axis] for axis in shared))
+    moved = _emit(call, kind, transpose(call, large, order), trailing)
     return transpose(call, moved, inverse(order))
 
 
@@ -107,7 +106,8 @@ def sub(call: Call) -> Value:
     """``self - alpha * other``; a constant is added with its sign changed."""
     other = _scaled(call, as_value(call, call["other"]))
     if isinstance(other, Constant):
-        return binary(call, "add", as_value(call, call["self"]), Constant(f"{other.name}.negative", -other.value))
+        negative = Constant(f"{other.name}.negative", -other.value)
+        return binary(call, "add", as_value(call, call["self"]), negative)
     return binary(call, "sub", as_value(call, call["self"]), other)
 
 
@@ -131,6 +131,7 @@ def div(call: Call) -> Value:
     if call.arguments.get("rounding_mode"):
         raise call.refuse("a rounded division", "torch.div without rounding_mode")
     other = as_value(call, call["other"])
+    upside: Value
     if isinstance(other, Constant):
         upside = Constant(f"{other.name}.reciprocal", 1.0 / other.value.to(torch.float32))
     else:

@@ -138,7 +138,7 @@ def einsum(call: Call) -> Value:
     columns = [c for c in second if c not in first]
     if len(shared) != 1 or len(rows) > 1 or len(columns) > 1 or set(out) != {*batch, *rows, *columns}:
         raise call.refuse(f"equation {equation!r}", "torch.matmul, transpose and sum")
-    sizes = dict(zip(first, operands[0].shape, strict=True)) | dict(zip(second, operands[1].shape, strict=True))
+    sizes = dict(zip(first + second, operands[0].shape + operands[1].shape, strict=True))
     a = transpose(call, operands[0], [first.index(c) for c in (*batch, *rows, *shared)])
     b = transpose(call, operands[1], [second.index(c) for c in (*batch, *shared, *columns)])
     count = math.prod(sizes[c] for c in batch)

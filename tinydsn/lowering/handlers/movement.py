@@ -25,7 +25,8 @@ def swap(call: Call) -> Value:
     rank = len(call.shape)
     order = list(range(rank))
     if rank >= 2:
-        first, second = axis_of(call.arguments.get("dim0", 0), rank), axis_of(call.arguments.get("dim1", 1), rank)
+        first = axis_of(call.arguments.get("dim0", 0), rank)
+        second = axis_of(call.arguments.get("dim1", 1), rank)
         order[first], order[second] = order[second], order[first]
     return transpose(call, call.ref("self"), order)
 
@@ -72,7 +73,7 @@ def pixel_shuffle(call: Call) -> Value:
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(
-        ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "ravel"),
+        ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as"),
         view,
     ),
     "permute": permute,

@@ -96,7 +96,9 @@ def _attributes(operator: Operator, axes: dict[int, int], rank: int) -> dict[str
         return {**attributes, "axis": axes[axis]}
     for key in ("before", "after"):
         amounts = [0] * rank
-        for axis, amount in enumerate(attributes[key]):  # type: ignore[arg-type]
+        wanted = attributes[key]
+        assert isinstance(wanted, tuple)
+        for axis, amount in enumerate(wanted):
             if amount and axis not in axes:
                 return None
             if amount:
@@ -150,14 +152,13 @@ def _squeezed_back(own: Operator | None, name: str, move: Operator, facts: Facts
     if own is None:
         return None
     first, second = facts.shape(move.inputs[0]), facts.shape(own.inputs[0])
-    if len(first) != len(second) or _ones(first, facts.shape(move.outputs[0])) != _ones(second, facts.shape(name)):
-        return None
-    return own.inputs[0], (), (), {}
+    same = _ones(first) == _ones(second) and _ones(facts.shape(move.outputs[0])) == _ones(facts.shape(name))
+    return (own.inputs[0], (), (), {}) if same and len(first) == len(second) else None
 
 
-def _ones(source: tuple[int, ...], result: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """Which axes have one element, before and after."""
-    return [axis for axis, n in enumerate(source) if n == 1], [axis for axis, n in enumerate(result) if n == 1]
+def _ones(shape: tuple[int, ...]) -> list[int]:
+    """Axes of one element."""
+    return [axis for axis, size in enumerate(shape) if size == 1]
 
 
 def slice_before_reshape(graph: Graph) -> Graph:
@@ -182,7 +183,7 @@ def _slice_first(operator: Operator, facts: Facts) -> Replacement | None:
             before = Tensor(facts.fresh(f"{operator.outputs[0]}.before"), cut)
             first = replace(operator, inputs=move.inputs, outputs=(before.name,), attributes=span)
             name = facts.fresh(move_name(operator.name, "reshape"), before.name)
-            shape = facts.shape(operator.outputs[0])
-            second = Operator(name, "reshape", (before.name,), operator.outputs, {"shape": shape}, operator.source)
+            shape = {"shape": facts.shape(operator.outputs[0])}
+            second = Operator(name, "reshape", (before.name,), operator.outputs, shape, operator.source)
             return Replacement((first, second), tensors=(before,))
     return None

@@ -62,7 +62,9 @@ def _needed_body(body: tuple[Operator, ...], wanted: set[str]) -> tuple[Operator
 def _renumbered(nodes: list[Node]) -> tuple[Node, ...]:
     """Gates 0, 1, ... in the order of their old numbers."""
     used = sorted({node.gate for node in nodes if isinstance(node, Branch)})
-    return tuple(replace(node, gate=used.index(node.gate)) if isinstance(node, Branch) else node for node in nodes)
+    return tuple(
+        replace(node, gate=used.index(node.gate)) if isinstance(node, Branch) else node for node in nodes
+    )
 
 
 def _named(nodes: tuple[Node, ...]) -> set[str]:

@@ -91,7 +91,7 @@ def _fold_affine(operator: Operator, facts: Facts) -> Replacement | None:
 
 
 def _scaled(linear: Operator, weight: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """A weight times a factor for each output channel (the last axis of a depthwise weight, else the first)."""
+    """A weight times a factor for each output channel (a depthwise weight's last axis, else the first)."""
     if linear.kind == "depthwise_conv2d":
         return weight * factor
     return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
@@ -108,7 +108,8 @@ def _with_weights(
             continue
         name = before.inputs[index]
         alone = bool(name) and facts.readers[name] == 1
-        constants[name if alone else facts.fresh(name or f"{before.name}.{leaf}")] = np.ascontiguousarray(value)
+        kept = name if alone else facts.fresh(name or f"{before.name}.{leaf}")
+        constants[kept] = np.ascontiguousarray(value)
     names = list(constants)
     inputs = (before.inputs[0], names[0], names[1] if len(names) > 1 else "")
     merged = replace(before, inputs=inputs, outputs=operator.outputs)

@@ -178,17 +178,16 @@ def _moved_back(name: str, move: Operator, facts: Facts) -> tuple[str, dict[str,
     value = facts.constant(name)
     if size == 1 and shape in ((), (1,)):
         return name, {}
-    if size < np.prod(source) and shape == source[len(source) - len(shape) :] and _keeps_last(move, len(shape)):
+    trailing = shape == source[len(source) - len(shape) :] and _keeps_last(move, len(shape))
+    if trailing and size < np.prod(source):
         return name, {}
     own = facts.producer(name, MOVES)
     if own is not None and step_of(own) == step_of(move) and facts.shape(own.inputs[0]) == source:
         return own.inputs[0], {}
     if value is None or shape != facts.shape(move.outputs[0]):
         return None
-    if move.kind == "reshape":
-        back = value.reshape(source)
-    else:
-        back = value.transpose(np.argsort(step_of(move)[1]))
+    order = np.argsort(step_of(move)[1])
+    back = value.reshape(source) if move.kind == "reshape" else value.transpose(order)
     fresh = facts.fresh(name)
     return fresh, {fresh: np.ascontiguousarray(back)}
 

@@ -9,7 +9,7 @@ from tinydsn.lowering.passes.rewrite import rename
 
 
 def name_tensors(graph: Graph) -> Graph:
-    """An operator's output gets the operator's name; outputs of region ``r`` are ``r.out0``, ``r.out1``, ..."""
+    """An operator's output gets its name; the outputs of region ``r`` are ``r.out0``, ``r.out1``, ..."""
     names = {operator.outputs[0]: operator.name for operator in graph.operators()}
     for branch in graph.branches:
         names |= {output.tensor: f"{branch.name}.out{index}" for index, output in enumerate(branch.outputs)}
@@ -22,9 +22,8 @@ def name_tensors(graph: Graph) -> Graph:
             nodes.append(replace(node, body=body, outputs=outputs))
         else:
             nodes.append(_named(node))
-    tensors = {
-        names.get(name, name): replace(tensor, name=names.get(name, name)) for name, tensor in graph.tensors.items()
-    }
+    new = {name: names.get(name, name) for name in graph.tensors}
+    tensors = {new[name]: replace(tensor, name=new[name]) for name, tensor in graph.tensors.items()}
     return renamed.replace(nodes=tuple(nodes), tensors=tensors)
 
 

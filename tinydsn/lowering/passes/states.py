@@ -25,9 +25,8 @@ def choose_layouts(graph: Graph, simplify: Callable[[Graph], Graph]) -> Graph:
 
 def copied(graph: Graph) -> int:
     """Elements that transposes move in a frame with all gates on."""
-    return sum(
-        graph.tensors[operator.outputs[0]].size for operator in graph.operators() if operator.kind == "transpose"
-    )
+    moves = [operator for operator in graph.operators() if operator.kind == "transpose"]
+    return sum(graph.tensors[operator.outputs[0]].size for operator in moves)
 
 
 def _orders(graph: Graph, state: State) -> list[tuple[int, ...]]:
@@ -67,5 +66,7 @@ def _stored(graph: Graph, state: State, order: tuple[int, ...]) -> Graph:
         nodes=(first, *changed.nodes, last),
         tensors=tensors,
         constants=constants,
-        states=tuple(State(item.tensor, after) if item.tensor == state.tensor else item for item in changed.states),
+        states=tuple(
+            State(item.tensor, after) if item.tensor == state.tensor else item for item in changed.states
+        ),
     )

@@ -150,7 +150,7 @@ def _general(view: View) -> tuple[Step, ...]:
 
 
 def _axes_in_order(groups: Sequence[Sequence[int]], order: Sequence[int]) -> list[int] | None:
-    """Axes longer than 1 in the order in which ``order`` visits their atoms; None if it leaves one half-way."""
+    """Long axes in the order in which ``order`` visits their atoms; None if it leaves one half-way."""
     axis_of = {atom: axis for axis, group in enumerate(groups) for atom in group}
     axes: list[int] = []
     flat: list[int] = []
@@ -162,7 +162,7 @@ def _axes_in_order(groups: Sequence[Sequence[int]], order: Sequence[int]) -> lis
 
 
 def _place_ones(axes: Sequence[int], source: Shape, shape: Shape) -> tuple[int, ...]:
-    """A permutation of the source's axes: long ones as in ``axes``, those of size 1 where ``shape`` has them."""
+    """A permutation of the source: long axes as in ``axes``, those of size 1 where ``shape`` has them."""
     ones = [axis for axis, size in enumerate(source) if size == 1]
     long = list(axes)
     if len(source) != len(shape) or [source[axis] for axis in long] != [size for size in shape if size > 1]:

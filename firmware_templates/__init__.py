@@ -1,0 +1,1 @@
+"""C sources and templates of generated projects: data files, no Python."""

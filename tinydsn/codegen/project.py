@@ -1,0 +1,171 @@
+"""Writes the C project of an integer graph for a board: one folder that builds by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quant.errors import ConfigError
+from quant.graph import IntegerGraph
+from quant.reference import hop_of
+from tinydsn.codegen.board import Board
+from tinydsn.codegen.design import Design, check_interface, design
+from tinydsn.codegen.kernels import code_target
+from tinydsn.codegen.templates import render, template_root
+from tinydsn.codegen.toolchain import CMSIS_DSP_DEFINES, CMSIS_DSP_SOURCES
+from tinydsn.codegen.writer import Labels, Memory, SelfTest, common_values, sources
+
+__all__ = ["MANIFEST", "Memory", "Project", "SelfTest", "generate"]
+
+MANIFEST = "tinydsn.json"
+SCHEMA = 1
+LINKER_SCRIPT = "app/tinydsn.ld"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder that `generate` wrote, and what was decided for it."""
+
+    folder: Path
+    design: Design
+    manifest: dict[str, Any]
+
+
+def generate(
+    graph: IntegerGraph,
+    board: Board,
+    output: Path,
+    *,
+    model_sha256: str,
+    selftest: SelfTest | None = None,
+    memory: Memory | None = None,
+) -> Project:
+    """Write the project of ``graph`` for ``board`` into the folder ``output``.
+
+    ``memory`` (of an earlier build) is stated in the header. An earlier project in ``output`` is replaced
+    as a whole; ConfigError for any other folder. GraphError, UnsupportedOperator: see `design`.
+    """
+    _check_folder(output)
+    check_interface(graph)
+    made = design(graph, code_target(board))
+    labels = Labels(board.name, model_sha256, selftest, memory)
+    manifest = _manifest(made, board, labels)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    try:
+        _write(scratch / "project", made, board, labels, manifest)
+        if output.exists():
+            os.replace(output, scratch / "old")
+        os.replace(scratch / "project", output)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Project(output, made, manifest)
+
+
+def _check_folder(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output}: is a file (must be a folder to write the project into)")
+    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).is_file():
+        raise ConfigError(
+            f"{output}: holds files that tinydsn did not generate (no {MANIFEST}); name a new or empty folder"
+        )
+
+
+def _manifest(made: Design, board: Board, labels: Labels) -> dict[str, Any]:
+    """What tinydsn.json says: origin, options, memory plan, and a line for each operator."""
+    graph = made.graph
+    return {
+        "schema": SCHEMA,
+        "generator": "tinydsn",
+        "model": graph.name,
+        "model_sha256": labels.model_sha256,
+        "board": board.name,
+        "hop": hop_of(graph),
+        "gates": graph.gates,
+        "frontend": graph.frontend.to_json() if graph.frontend else None,
+        "selftest_frames": len(labels.selftest.pcm) // hop_of(graph) if labels.selftest else 0,
+        "memory": {
+            "weights": made.weight_bytes,
+            "context": made.context_bytes,
+            "states": made.plan.state_bytes,
+            "arena": made.plan.arena_bytes,
+            "arena_lower_bound": made.plan.peak,
+        },
+        "operators": [
+            {
+                "name": operator.name,
+                "kind": operator.kind,
+                "function": made.functions[operator.name],
+                "source": operator.source,
+                "gate": None if branch is None else branch.gate,
+            }
+            for operator in graph.operators()
+            for branch in [graph.region_of()[operator.name]]
+        ],
+        "largest_tensors": [
+            {"name": buffer.name, "bytes": buffer.size, "offset": buffer.offset}
+            for buffer in sorted(made.plan.buffers, key=lambda b: (-b.size, b.name))[:5]
+        ],
+        "kernels": list(made.kernels),
+    }
+
+
+def _write(folder: Path, made: Design, board: Board, labels: Labels, manifest: dict[str, Any]) -> None:
+    files = sources(made, labels) | _copied(made) | _app(board)
+    script = LINKER_SCRIPT if LINKER_SCRIPT in files else ""
+    values = common_values(made, labels) | {
+        "prefix": board.prefix,
+        "flags": board.flags,
+        "defines": [define.removeprefix("-D") for define in CMSIS_DSP_DEFINES],
+        "dsp_sources": CMSIS_DSP_SOURCES,
+        "sources": library_sources(files),
+        "app": sorted(name for name in files if name.startswith("app/") and name.endswith(".c")),
+        "linker_script": script,
+        "link_options": link_options(script, "${CMAKE_CURRENT_SOURCE_DIR}/"),
+    }
+    files["CMakeLists.txt"] = render("CMakeLists.txt.j2", values)
+    files["README.md"] = render("README.md.j2", values)
+    files[MANIFEST] = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def library_sources(paths: Iterable[str]) -> list[str]:
+    """C files of the library among the paths of a project, sorted."""
+    return sorted(path for path in paths if path.endswith(".c") and path.startswith(("src/", "kernels/")))
+
+
+def link_options(linker_script: str, prefix: str = "") -> list[str]:
+    """Options of the program's link; with a linker script the start-up code is ours too."""
+    options = [f"-T{prefix}{linker_script}", "-nostartfiles"] if linker_script else []
+    return [*options, "-Wl,--gc-sections"]
+
+
+def _copied(made: Design) -> dict[str, str]:
+    """Files taken over as they are: kernels, port header, front end."""
+    root = template_root()
+    headers = sorted(path.name for path in (root / "kernels").glob("*.h"))
+    kernels = [*headers, *(f"{kernel}.c" for kernel in made.kernels)]
+    sources_of = {f"kernels/{name}": root / "kernels" / name for name in kernels}
+    sources_of["runtime/tinydsn_port.h"] = root / "runtime" / "tinydsn_port.h"
+    if made.graph.frontend:
+        for name in ("tinydsn_frontend.c", "tinydsn_frontend.h"):
+            sources_of[f"src/{name}"] = root / "runtime" / name
+    return {name: path.read_text(encoding="utf-8") for name, path in sources_of.items()}
+
+
+def _app(board: Board) -> dict[str, str]:
+    """Files of the program around the library, by path in the project."""
+    folder = template_root() / "app"
+    files = {f"app/{name}": (folder / name).read_text(encoding="utf-8") for name in board.app_sources}
+    if not board.is_host:
+        files[LINKER_SCRIPT] = render("linker.ld.j2", board.linker_values)
+    return files
