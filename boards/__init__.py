@@ -1,1 +1,1 @@
-"""Board descriptions, one TOML file a board."""
+"""The boards that ship with tinydsn, one TOML file each; `tinydsn.codegen.board` reads them."""

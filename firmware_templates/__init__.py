@@ -1,1 +1,1 @@
-"""C sources and templates of generated projects: data files, no Python."""
+"""C sources and templates that generated projects are made of."""

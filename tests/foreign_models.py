@@ -164,9 +164,9 @@ def tcn() -> tuple[nn.Module, Tensor]:
         # quiet speech must stand out from the biases
         with torch.no_grad():
             module.encoder.weight.mul_(8)
-            for part in (module.encoder, module.decoder):
-                assert part.bias is not None
-                part.bias.mul_(0.1)
+            for conv in (module.encoder, module.decoder):
+                assert conv.bias is not None
+                conv.bias.mul_(0.1)
         _sharpen(module.policy, [-0.17])
         for part in module.modules():
             if isinstance(part, nn.BatchNorm1d):

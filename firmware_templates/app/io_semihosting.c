@@ -1,87 +1,83 @@
-/* Input and output through Arm semihosting, as QEMU and debug probes offer it; empty on the host. */
-#if defined(__arm__)
+/* Input and output through Arm semihosting (BKPT 0xAB), version 2 for the exit code. */
+#ifndef TINYDSN_IO_MEMORY
+
 #include "io.h"
 
-#include <stddef.h>
+#include <string.h>
 
-enum {
-    SYS_OPEN = 0x01,
-    SYS_CLOSE = 0x02,
-    SYS_WRITE0 = 0x04,
-    SYS_WRITE = 0x05,
-    SYS_READ = 0x06,
-    SYS_GET_CMDLINE = 0x15,
-    SYS_EXIT_EXTENDED = 0x20
-};
-#define APPLICATION_EXIT 0x20026u
-#define OPEN_READ_BINARY 1u
-#define OPEN_WRITE_BINARY 5u
+#define SYS_OPEN 0x01
+#define SYS_CLOSE 0x02
+#define SYS_WRITE0 0x04
+#define SYS_WRITE 0x05
+#define SYS_READ 0x06
+#define SYS_GET_CMDLINE 0x15
+#define SYS_EXIT_EXTENDED 0x20
 
-static int32_t call(int32_t operation, const void *block)
+#define OPEN_READ_BINARY 1
+#define OPEN_WRITE_BINARY 5
+#define APPLICATION_EXIT 0x20026
+
+static int32_t call(int32_t operation, const void *parameter)
 {
     register int32_t r0 __asm("r0") = operation;
-    register const void *r1 __asm("r1") = block;
-    __asm volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+    register const void *r1 __asm("r1") = parameter;
+    __asm volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
     return r0;
 }
 
-int io_arguments(int argc, char **argv, char **arguments, int most)
+int io_open(const char *name, int write)
 {
-    static char line[256];
-    const uint32_t block[2] = {(uint32_t)line, sizeof line};
-    int count = 0;
-    (void)argc;
-    (void)argv;
-    if (call(SYS_GET_CMDLINE, block) != 0) {
-        return 0;
-    }
-    for (char *text = line; *text != '\0' && count < most;) {
-        while (*text == ' ') {
-            *text++ = '\0';
+    const uint32_t mode = write ? OPEN_WRITE_BINARY : OPEN_READ_BINARY;
+    const uint32_t block[3] = {(uint32_t)name, mode, strlen(name)};
+    return call(SYS_OPEN, block);
+}
+
+uint32_t io_read(int file, void *data, uint32_t bytes)
+{
+    uint32_t done = 0;
+    while (done < bytes) {
+        const uint32_t block[3] = {(uint32_t)file, (uint32_t)data + done, bytes - done};
+        const uint32_t missing = (uint32_t)call(SYS_READ, block);
+        if (missing >= bytes - done) {
+            break;
         }
-        if (*text != '\0') {
-            arguments[count++] = text;
-        }
-        while (*text != ' ' && *text != '\0') {
-            text++;
-        }
+        done = bytes - missing;
     }
-    return count;
+    return done;
 }
 
-int io_open(const char *name, int mode)
+int io_write(int file, const void *data, uint32_t bytes)
 {
-    uint32_t length = 0;
-    while (name[length] != '\0') {
-        length++;
-    }
-    const uint32_t block[3] = {(uint32_t)name, mode == IO_READ ? OPEN_READ_BINARY : OPEN_WRITE_BINARY,
-                               length};
-    const int32_t handle = call(SYS_OPEN, block);
-    return handle > 0 ? (int)handle : 0;
+    const uint32_t block[3] = {(uint32_t)file, (uint32_t)data, bytes};
+    return call(SYS_WRITE, block);
 }
 
-int32_t io_read(int handle, void *data, int32_t bytes)
+int io_close(int file)
 {
-    const uint32_t block[3] = {(uint32_t)handle, (uint32_t)data, (uint32_t)bytes};
-    return bytes - call(SYS_READ, block);
-}
-
-int io_write(int handle, const void *data, int32_t bytes)
-{
-    const uint32_t block[3] = {(uint32_t)handle, (uint32_t)data, (uint32_t)bytes};
-    return call(SYS_WRITE, block) == 0 ? 0 : -1;
-}
-
-void io_close(int handle)
-{
-    const uint32_t block[1] = {(uint32_t)handle};
-    call(SYS_CLOSE, block);
+    const uint32_t block[1] = {(uint32_t)file};
+    return call(SYS_CLOSE, block);
 }
 
 void io_print(const char *text)
 {
     call(SYS_WRITE0, text);
+}
+
+int io_arguments(const char *words[IO_MAX_WORDS])
+{
+    static char line[IO_LINE_BYTES];
+    const uint32_t block[2] = {(uint32_t)line, sizeof line};
+    int count = 0;
+    if (call(SYS_GET_CMDLINE, block) != 0) {
+        return 0;
+    }
+    char *next = strchr(line, ' ');
+    while (next != NULL && count < IO_MAX_WORDS) {
+        *next++ = '\0';
+        words[count++] = next;
+        next = strchr(next, ' ');
+    }
+    return count;
 }
 
 void io_exit(int code)
@@ -91,4 +87,5 @@ void io_exit(int code)
     for (;;) {
     }
 }
+
 #endif

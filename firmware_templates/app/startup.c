@@ -1,53 +1,54 @@
-/* Reset handler and vector table of a Cortex-M board; empty on the host. */
-#if defined(__arm__)
-#include <stdint.h>
-
+/* Vector table and start of a Cortex-M program; reset_handler() runs main() and ends with its exit code. */
 #include "io.h"
+
+#include <stdint.h>
+#include <string.h>
 
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
 #define CCR (*(volatile uint32_t *)0xE000ED14u)
-#define FPU_AND_MVE (0xFu << 20)
-#define LOOP_AND_BRANCH_INFO_CACHE (1u << 19)
+#define CCR_LOB (UINT32_C(1) << 19)
+#define FAULT_CODE 3
 
 extern uint32_t __data_load, __data_start, __data_end, __bss_start, __bss_end, __stack_top;
-int main(int argc, char **argv);
 
-static void fault(void)
+int main(int argc, char **argv);
+void reset_handler(void);
+
+static void fault_handler(void)
 {
-    io_print("fault\n");
-    io_exit(3);
+    io_print("fault: the program stopped on a processor exception\n");
+    io_exit(FAULT_CODE);
 }
 
-__attribute__((noreturn)) void tinydsn_app_reset(void)
+typedef void (*handler)(void);
+
+/* Stack pointer and reset, then the exceptions; interrupts stay off. */
+static const handler vectors[16] __attribute__((section(".vectors"), used)) = {
+    (handler)&__stack_top, reset_handler, fault_handler, fault_handler, fault_handler, fault_handler,
+    fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
+    fault_handler, fault_handler, fault_handler, fault_handler,
+};
+
+static size_t bytes_between(const uint32_t *start, const uint32_t *end)
 {
-    CPACR |= FPU_AND_MVE;
-#if defined(__ARM_FEATURE_MVE)
-    CCR |= LOOP_AND_BRANCH_INFO_CACHE;
+    return (size_t)((uintptr_t)end - (uintptr_t)start);
+}
+
+static int enter(void)
+{
+    const char *words[1 + IO_MAX_WORDS] = {"tinydsn"};
+    memcpy(&__data_start, &__data_load, bytes_between(&__data_start, &__data_end));
+    memset(&__bss_start, 0, bytes_between(&__bss_start, &__bss_end));
+    return main(1 + io_arguments(words + 1), (char **)(uintptr_t)words);
+}
+
+/* Floating point and MVE must be on before any function that the compiler may vectorise. */
+void reset_handler(void)
+{
+    CPACR |= UINT32_C(0xF) << 20;
+#if defined(__ARM_FEATURE_LOB) || (defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE)
+    CCR |= CCR_LOB;
 #endif
     __asm volatile("dsb\n isb" ::: "memory");
-    const uint32_t *from = &__data_load;
-    for (uint32_t *to = &__data_start; to < &__data_end;) {
-        *to++ = *from++;
-    }
-    for (uint32_t *to = &__bss_start; to < &__bss_end;) {
-        *to++ = 0;
-    }
-    io_exit(main(0, (char **)0));
-    for (;;) {
-    }
+    io_exit(enter());
 }
-
-__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    &__stack_top,
-    (const void *)tinydsn_app_reset,
-    [2] = (const void *)fault,
-    [3] = (const void *)fault,
-    [4] = (const void *)fault,
-    [5] = (const void *)fault,
-    [6] = (const void *)fault,
-    [7] = (const void *)fault,
-    [11] = (const void *)fault,
-    [14] = (const void *)fault,
-    [15] = (const void *)fault,
-};
-#endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,6 +35,12 @@ def dsn() -> Made:
 MODELS = [dsn, foreign_models.gru_denoiser, foreign_models.tcn, foreign_models.gated_attention]
 
 
+@cache
+def lowered(make: Callable[[], Made]) -> Graph:
+    """The graph of a model; lowering takes seconds, and graphs do not change."""
+    return lower(*make())
+
+
 def frames(example: Tensor, features: bool) -> Iterator[Tensor]:
     """Noise in bursts: loud and quiet stretches, so that policies change their minds."""
     generator = torch.Generator().manual_seed(5)
@@ -61,7 +68,7 @@ def differences(module: nn.Module, graph: Graph, example: Tensor) -> tuple[float
 @pytest.mark.parametrize("make", MODELS)
 def test_graph_equals_torch_over_frames(make: Callable[[], Made]) -> None:
     module, example = make()
-    graph = lower(module, example)
+    graph = lowered(make)
     error, gates = differences(module, graph, example)
     assert error < 1e-4
     assert gates.any(0).all() and not gates.all(0).any(), f"each gate must take both values: {gates.mean(0)}"
@@ -69,7 +76,7 @@ def test_graph_equals_torch_over_frames(make: Callable[[], Made]) -> None:
 
 def test_a_changed_weight_is_noticed() -> None:
     module, example = foreign_models.tcn()
-    graph = lower(module, example)
+    graph = lowered(foreign_models.tcn)
     name = "blocks.1.point.weight"
     wrong = graph.constants[name].copy()
     wrong.flat[3] += 0.5
@@ -91,8 +98,8 @@ def test_lowering_leaves_the_module_as_it_was() -> None:
 
 
 def test_names_sources_states_and_gates_of_the_gru_denoiser() -> None:
-    module, example = foreign_models.gru_denoiser()
-    graph = lower(module, example)
+    module, _ = foreign_models.gru_denoiser()
+    graph = lowered(foreign_models.gru_denoiser)
     operators = {operator.name: operator for operator in graph.operators()}
     assert graph.name == "GruDenoiser"
     assert graph.frontend == module.frontend
@@ -118,9 +125,8 @@ def test_names_sources_states_and_gates_of_the_gru_denoiser() -> None:
 
 
 def test_gates_of_the_shipped_model_are_numbered_as_its_blocks() -> None:
-    module, example = dsn()
-    graph = lower(module, example, name="shipped")
-    assert graph.name == "shipped"
+    graph = lowered(dsn)
+    assert graph.name == "DsnStep"
     assert [(branch.gate, branch.name) for branch in graph.branches] == [
         (0, "encoder.gated"),
         (1, "attention.gated"),
@@ -140,16 +146,14 @@ def transposes(graph: Graph) -> int:
 
 
 def test_the_shipped_model_moves_data_only_for_its_heads() -> None:
-    module, example = dsn()
-    graph = lower(module, example)
+    graph = lowered(dsn)
     # queries, keys, values and their mixture, in the static and in the gated attention
     assert transposes(graph) == 8
     assert all("attention" in operator.name for operator in graph.operators() if operator.kind == "transpose")
 
 
 def test_states_of_the_tcn_lie_as_its_convolutions_read_them() -> None:
-    module, example = foreign_models.tcn()
-    graph = lower(module, example)
+    graph = lowered(foreign_models.tcn)
     assert graph.tensors["blocks.2.past"].shape == (1, 8, 8)
     assert graph.tensors["blocks.0.past"].shape == (1, 2, 8)
     blocks = [operator for operator in graph.operators() if operator.name.startswith("blocks.")]
@@ -170,7 +174,8 @@ class Two(nn.Module):
 
 
 def test_several_inputs_and_outputs() -> None:
-    graph = lower(Two(), (torch.zeros(4), torch.zeros(4)))
+    graph = lower(Two(), (torch.zeros(4), torch.zeros(4)), name="two")
+    assert graph.name == "two"
     assert graph.inputs == ("first", "second")
     first, second = np.arange(4, dtype=np.float32), np.full(4, 2, np.float32)
     outputs = Executor(graph).step(first, second).outputs

@@ -53,7 +53,8 @@ def build(project_dir: Path, board: Board) -> BuildResult:
     folder = project_dir / "build"
     folder.mkdir(exist_ok=True)
     paths = sorted(path.relative_to(project_dir).as_posix() for path in project_dir.glob("*/*.*"))
-    files = [*library_sources(paths), *(path for path in paths if path.startswith("app/") and path.endswith(".c"))]
+    app = [path for path in paths if path.startswith("app/") and path.endswith(".c")]
+    files = [*library_sources(paths), *app]
     includes = [f"-I{project_dir / name}" for name in ("include", "src", "kernels", "runtime", "app")]
     flags = [*board.flags, *COMPILE_FLAGS, *includes, *cmsis_include_flags()]
 

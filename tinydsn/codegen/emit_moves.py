@@ -50,8 +50,8 @@ def merged(block: Block, name: str) -> Block:
     if len(joined) > AXES:
         raise GraphError(f"operator {name!r} moves data over {len(joined)} axes (must be at most {AXES})")
     filled = [(1, 0, 0)] * (AXES - len(joined)) + joined
-    size, source, target = zip(*filled, strict=True)
-    return Block(size, source, target, block.source_start, block.target_start)
+    sizes, sources, targets = zip(*filled, strict=True)
+    return Block(sizes, sources, targets, block.source_start, block.target_start)
 
 
 def _copy(request: Request, blocks: Sequence[tuple[int, Block]], fill: int | None = None) -> Call:

@@ -12,8 +12,8 @@ def _sum(request: Request, verb: str) -> Call:
     limits = {"low": request.integer("activation_min"), "high": request.integer("activation_max")}
     if request.output.dtype == "int16":
         return Call("add", {**sizes, **limits}, kernels=("tinydsn_add_s16", CLAMP))
-    names = ("offset1", "multiplier1", "shift1", "offset2", "multiplier2", "shift2", "left_shift")
-    names += ("output_offset", "output_multiplier", "output_shift")
+    names = [f"{name}{number}" for number in (1, 2) for name in ("offset", "multiplier", "shift")]
+    names += ["left_shift", "output_offset", "output_multiplier", "output_shift"]
     fields = {name: request.integer(name) for name in names} | limits
     plain = verb == "add" and request.input(1).size == request.output.size
     kernels = () if plain else ("tinydsn_add_s8",)
@@ -82,7 +82,7 @@ def relu(request: Request) -> Call:
 
 def leaky_relu(request: Request) -> Call:
     """``tinydsn_leaky_relu_s8`` / ``_s16``."""
-    names = ("input_offset", "output_offset", "multiplier_identity", "shift_identity")
-    names += ("multiplier_alpha", "shift_alpha")
+    names = ["input_offset", "output_offset"]
+    names += [f"{what}_{side}" for side in ("identity", "alpha") for what in ("multiplier", "shift")]
     fields = {name: request.integer(name) for name in names}
     return Call("leaky_relu", {"fields": fields}, kernels=("tinydsn_leaky_relu",))
