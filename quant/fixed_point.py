@@ -13,6 +13,7 @@ from quant.errors import QuantizationError
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
+RESCALE_LIMIT = 2.0**15 * (1 - 2.0**-31)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -37,13 +38,21 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     return multiplier, shift
 
 
+def quantize_rescale(real: float) -> tuple[int, int]:
+    """As ``quantize_multiplier``, for a factor of values of at most 17 bits; one above 2**15 becomes just less.
+
+    The left shift then never leaves int32, and as one unit already gives 2**15 the int16 result is the same.
+    """
+    return quantize_multiplier(min(real, RESCALE_LIMIT))
+
+
 def reduce_multiplier(multiplier: int) -> int:
     """Q31 multiplier cut to Q15 with rounding (CMSIS-NN ``REDUCE_MULTIPLIER``)."""
     return (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
 
 
 def _doubling_high_mul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """SaturatingRoundingDoublingHighMul of int32 values held in int64 (gemmlowp; ``arm_nn_doubling_high_mult``)."""
+    """2 * a * b / 2**32 of int32 values held in int64, rounded (gemmlowp; ``arm_nn_doubling_high_mult``)."""
     product = a * b
     nudge = np.where(product >= 0, np.int64(1 << 30), np.int64(1 - (1 << 30)))
     total = product + nudge

@@ -24,6 +24,7 @@ from quant.precision import Precision
 # int16 scales leave a quarter of headroom above the calibrated peak: 14.7 of 16 bits stay in use, and audio
 # that is somewhat louder than the calibration set does not saturate.
 INT16_HEADROOM = 1.25
+SMALLEST_SCALE = 2.0**-60
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,22 @@ class Group:
         return choose(self.dtype, self.low, self.high, self.power_of_two)
 
 
+def single(scale: float) -> float:
+    """The nearest float32 number, as which TFLite keeps scales."""
+    return max(float(np.float32(scale)), SMALLEST_SCALE)
+
+
 def choose(dtype: DType, low: float, high: float, power_of_two: bool) -> Quantization:
     """Scale and zero point for a range: int8 asymmetric over the range, int16 symmetric with headroom."""
     low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
         high = 1.0
     if dtype == "int16":
-        scale = max(-low, high) * INT16_HEADROOM / 32767
+        scale = single(max(-low, high) * INT16_HEADROOM / 32767)
         if power_of_two:
             scale = 2.0 ** math.ceil(math.log2(scale))
         return Quantization((scale,), 0)
-    scale = (high - low) / 255
+    scale = single((high - low) / 255)
     zero_point = int(np.clip(round(-128 - low / scale), *INTEGER_RANGE["int8"]))
     return Quantization((scale,), zero_point)
 

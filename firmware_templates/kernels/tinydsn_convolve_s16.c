@@ -6,34 +6,58 @@
  */
 #include "tinydsn_kernels.h"
 
+static inline int16_t *zeros(int16_t *target, int32_t count)
+{
+    for (; count > 0; count--) {
+        *target++ = 0;
+    }
+    return target;
+}
+
+static inline int16_t *copy(int16_t *target, const int16_t *source, int32_t count)
+{
+    for (; count >= 2; count -= 2) {
+        tinydsn_store32(target, tinydsn_load32(source));
+        target += 2;
+        source += 2;
+    }
+    if (count > 0) {
+        *target++ = *source;
+    }
+    return target;
+}
+
 /* Copies one window, zero outside the image, and zeros up to `columns`. */
 static void gather(const tinydsn_window *window, const int16_t *input, int32_t out_y, int32_t out_x,
                    int32_t columns, int16_t *column)
 {
-    const int32_t channels = window->channels;
-    const int32_t bytes = channels * (int32_t)sizeof(int16_t);
+    const int32_t channels = window->channels, dilation = window->dilation_width;
     int16_t *const end = column + columns;
     const int32_t x0 = out_x * window->stride_width - window->pad_left;
+    /* columns first..last-1 of the kernel lie inside the image */
+    int32_t first = x0 < 0 ? (-x0 + dilation - 1) / dilation : 0;
+    int32_t last = x0 < window->width ? (window->width - x0 + dilation - 1) / dilation : 0;
+    first = first < window->kernel_width ? first : window->kernel_width;
+    last = last < window->kernel_width ? last : window->kernel_width;
+    last = last < first ? first : last;
     int32_t y = out_y * window->stride_height - window->pad_top;
     for (int32_t ky = 0; ky < window->kernel_height; ky++, y += window->dilation_height) {
-        int32_t x = x0;
-        for (int32_t kx = 0; kx < window->kernel_width; kx++, x += window->dilation_width) {
-            if (y >= 0 && y < window->height && x >= 0 && x < window->width) {
-                const int16_t *source = input + (y * window->width + x) * channels;
-                if (channels == 1) {
-                    *column = *source;
-                } else {
-                    memcpy(column, source, (size_t)bytes);
-                }
-            } else {
-                memset(column, 0, (size_t)bytes);
-            }
-            column += channels;
+        if (y < 0 || y >= window->height) {
+            column = zeros(column, window->kernel_width * channels);
+            continue;
         }
+        const int16_t *source = input + (y * window->width + x0) * channels;
+        column = zeros(column, first * channels);
+        if (dilation == 1) {
+            column = copy(column, source + first * channels, (last - first) * channels);
+        } else {
+            for (int32_t kx = first; kx < last; kx++) {
+                column = copy(column, source + kx * dilation * channels, channels);
+            }
+        }
+        column = zeros(column, (window->kernel_width - last) * channels);
     }
-    while (column < end) {
-        *column++ = 0;
-    }
+    zeros(column, (int32_t)(end - column));
 }
 
 /* Gathers and computes output columns first..last-1 of one output row. */

@@ -2,216 +2,218 @@
  * Fully connected, int16 activations and int8 weights (16x8), one scale a channel:
  *     output[r][n] = clamp(requantize(bias[n] + sum_k input[r][k] * weights[n][k]))
  *
- * Interleaved weights: blocks of two rows by two channels, else of one row by four channels, so that each
- * loaded word serves twice or more. MVE: four channels by eight columns.
+ * Interleaved weights: blocks of two rows by two channels, so that each loaded word serves twice. MVE: four
+ * channels by eight columns.
  */
 #include "tinydsn_kernels.h"
 
-static inline int16_t finish(const tinydsn_matrix_s16 *matrix, int32_t channel, int32_t sum)
+/* scale: bias, multiplier and shift of the channel. relu: all ones to cut off negative results, or 0. */
+static inline int16_t finish(const int32_t *scale, int32_t sum, int32_t relu)
 {
-    int32_t high = (int32_t)(((int64_t)sum * matrix->multiplier[channel]) >> 32);
-    int32_t scaled = ((high >> matrix->shift[channel]) + 1) >> 1;
-    return (int16_t)tinydsn_clamp(scaled, matrix->activation_min, matrix->activation_max);
+    const int32_t high = (int32_t)(((int64_t)sum * scale[1]) >> 32);
+    const int32_t result = tinydsn_saturate16(((high >> scale[2]) + 1) >> 1);
+    return (int16_t)(result & ~(relu & (result >> 31)));
 }
 
 #if TINYDSN_INTERLEAVED
 
-/* Two rows by two channels. */
-TINYDSN_NOINLINE static void block_2x2(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t row_stride,
-                      int32_t channel, int16_t *output)
-{
-    const int32_t columns = matrix->columns;
-    const int16_t *x0 = input;
-    const int16_t *x1 = input + row_stride;
-    const int8_t *w0 = matrix->weights + channel * columns;
-    const int8_t *w1 = w0 + columns;
-    int32_t sum00 = matrix->bias[channel], sum10 = sum00;
-    int32_t sum01 = matrix->bias[channel + 1], sum11 = sum01;
+#include "tinydsn_dot_s16.h"
 
-    for (int32_t fours = columns >> 2; fours > 0; fours--) {
-        uint32_t word0 = tinydsn_load32(w0), word1 = tinydsn_load32(w1);
-        uint32_t a0 = tinydsn_sxtb16(word0), a1 = tinydsn_sxtb16(word1);
-        uint32_t b0 = tinydsn_sxtb16_ror8(word0), b1 = tinydsn_sxtb16_ror8(word1);
-        uint32_t pair = tinydsn_load32(x0);
-        sum00 = tinydsn_smlad(pair, a0, sum00);
-        sum01 = tinydsn_smlad(pair, a1, sum01);
-        pair = tinydsn_load32(x0 + 2);
-        sum00 = tinydsn_smlad(pair, b0, sum00);
-        sum01 = tinydsn_smlad(pair, b1, sum01);
-        pair = tinydsn_load32(x1);
-        sum10 = tinydsn_smlad(pair, a0, sum10);
-        sum11 = tinydsn_smlad(pair, a1, sum11);
-        pair = tinydsn_load32(x1 + 2);
-        sum10 = tinydsn_smlad(pair, b0, sum10);
-        sum11 = tinydsn_smlad(pair, b1, sum11);
-        x0 += 4;
-        x1 += 4;
-        w0 += 4;
-        w1 += 4;
-    }
-    for (int32_t k = columns & 3; k > 0; k--) {
-        sum00 += *x0 * *w0;
-        sum01 += *x0++ * *w1;
-        sum10 += *x1 * *w0++;
-        sum11 += *x1++ * *w1++;
-    }
-    output[channel] = finish(matrix, channel, sum00);
-    output[channel + 1] = finish(matrix, channel + 1, sum01);
-    output += matrix->channels;
-    output[channel] = finish(matrix, channel, sum10);
-    output[channel + 1] = finish(matrix, channel + 1, sum11);
+/* The last one to three columns of a row as two pairs, filled with zeros. */
+static inline void load_rest(const int16_t *x, int32_t rest, int16_t four[4])
+{
+    four[0] = x[0];
+    four[1] = rest > 1 ? x[1] : 0;
+    four[2] = rest > 2 ? x[2] : 0;
+    four[3] = 0;
 }
 
-/* One row by four channels. */
-TINYDSN_NOINLINE static void block_1x4(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t channel,
-                      int16_t *output)
+static inline void two_rows(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t row_stride,
+                            int32_t relu, int16_t *output)
 {
-    const int32_t columns = matrix->columns;
-    const int8_t *w0 = matrix->weights + channel * columns;
-    const int8_t *w1 = w0 + columns;
-    const int8_t *w2 = w1 + columns;
-    const int8_t *w3 = w2 + columns;
-    int32_t sum0 = matrix->bias[channel];
-    int32_t sum1 = matrix->bias[channel + 1];
-    int32_t sum2 = matrix->bias[channel + 2];
-    int32_t sum3 = matrix->bias[channel + 3];
-
-    for (int32_t fours = columns >> 2; fours > 0; fours--) {
-        uint32_t low = tinydsn_load32(input), high = tinydsn_load32(input + 2);
-        uint32_t word = tinydsn_load32(w0);
-        sum0 = tinydsn_smlad(low, tinydsn_sxtb16(word), sum0);
-        sum0 = tinydsn_smlad(high, tinydsn_sxtb16_ror8(word), sum0);
-        word = tinydsn_load32(w1);
-        sum1 = tinydsn_smlad(low, tinydsn_sxtb16(word), sum1);
-        sum1 = tinydsn_smlad(high, tinydsn_sxtb16_ror8(word), sum1);
-        word = tinydsn_load32(w2);
-        sum2 = tinydsn_smlad(low, tinydsn_sxtb16(word), sum2);
-        sum2 = tinydsn_smlad(high, tinydsn_sxtb16_ror8(word), sum2);
-        word = tinydsn_load32(w3);
-        sum3 = tinydsn_smlad(low, tinydsn_sxtb16(word), sum3);
-        sum3 = tinydsn_smlad(high, tinydsn_sxtb16_ror8(word), sum3);
-        input += 4;
-        w0 += 4;
-        w1 += 4;
-        w2 += 4;
-        w3 += 4;
+    const int32_t fours = matrix->columns >> 2, rest = matrix->columns & 3, channels = matrix->channels;
+    const int8_t *weights = matrix->weights;
+    const int32_t *scale = matrix->scales;
+    const int32_t *const end = scale + 3 * (channels & ~1);
+    for (; scale < end; scale += 6) {
+        const int16_t *row0 = input, *row1 = input + row_stride;
+        int32_t sums[2][2] = {{scale[0], scale[3]}, {scale[0], scale[3]}};
+        if (fours > 0) {
+            tinydsn_dot_2x2(fours, &row0, &row1, &weights, sums);
+        }
+        if (rest > 0) {
+            int16_t last0[4], last1[4];
+            const int16_t *x0 = last0, *x1 = last1;
+            load_rest(row0, rest, last0);
+            load_rest(row1, rest, last1);
+            tinydsn_dot_2x2(1, &x0, &x1, &weights, sums);
+        }
+        output[0] = finish(scale, sums[0][0], relu);
+        output[1] = finish(scale + 3, sums[0][1], relu);
+        output[channels] = finish(scale, sums[1][0], relu);
+        output[channels + 1] = finish(scale + 3, sums[1][1], relu);
+        output += 2;
     }
-    for (int32_t k = columns & 3; k > 0; k--) {
-        int32_t x = *input++;
-        sum0 += x * *w0++;
-        sum1 += x * *w1++;
-        sum2 += x * *w2++;
-        sum3 += x * *w3++;
+    if (channels & 1) {
+        for (int32_t row = 0; row < 2; row++) {
+            const int16_t *x = input + row * row_stride;
+            const int8_t *w = weights;
+            int16_t last[4];
+            int32_t sum = tinydsn_dot_1x1(fours, &x, &w, scale[0]);
+            if (rest > 0) {
+                load_rest(x, rest, last);
+                x = last;
+                sum = tinydsn_dot_1x1(1, &x, &w, sum);
+            }
+            output[row * channels] = finish(scale, sum, relu);
+        }
     }
-    output[channel] = finish(matrix, channel, sum0);
-    output[channel + 1] = finish(matrix, channel + 1, sum1);
-    output[channel + 2] = finish(matrix, channel + 2, sum2);
-    output[channel + 3] = finish(matrix, channel + 3, sum3);
 }
 
-/* One row by one channel. */
-TINYDSN_NOINLINE static void block_1x1(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t channel,
-                      int16_t *output)
+static inline void one_row(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t relu,
+                           int16_t *output)
 {
-    const int8_t *w = matrix->weights + channel * matrix->columns;
-    int32_t sum = matrix->bias[channel];
-    for (int32_t fours = matrix->columns >> 2; fours > 0; fours--) {
-        uint32_t word = tinydsn_load32(w);
-        sum = tinydsn_smlad(tinydsn_load32(input), tinydsn_sxtb16(word), sum);
-        sum = tinydsn_smlad(tinydsn_load32(input + 2), tinydsn_sxtb16_ror8(word), sum);
-        input += 4;
-        w += 4;
+    const int32_t fours = matrix->columns >> 2, rest = matrix->columns & 3, channels = matrix->channels;
+    const int8_t *weights = matrix->weights;
+    const int32_t *scale = matrix->scales;
+    const int32_t *const end = scale + 3 * (channels & ~1);
+    int16_t last[4];
+    if (rest > 0) {
+        load_rest(input + 4 * fours, rest, last);
     }
-    for (int32_t k = matrix->columns & 3; k > 0; k--) {
-        sum += *input++ * *w++;
+    for (; scale < end; scale += 6) {
+        const int16_t *x = input;
+        int32_t sums[2] = {scale[0], scale[3]};
+        tinydsn_dot_1x2(fours, &x, &weights, sums);
+        if (rest > 0) {
+            x = last;
+            tinydsn_dot_1x2(1, &x, &weights, sums);
+        }
+        *output++ = finish(scale, sums[0], relu);
+        *output++ = finish(scale + 3, sums[1], relu);
     }
-    output[channel] = finish(matrix, channel, sum);
+    if (channels & 1) {
+        const int16_t *x = input;
+        int32_t sum = tinydsn_dot_1x1(fours, &x, &weights, scale[0]);
+        if (rest > 0) {
+            x = last;
+            sum = tinydsn_dot_1x1(1, &x, &weights, sum);
+        }
+        *output = finish(scale, sum, relu);
+    }
 }
 
-void tinydsn_fully_connected_s16(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
-                                 int32_t row_stride, int16_t *output)
+static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                     int32_t row_stride, int32_t relu, int16_t *output)
 {
-    const int32_t channels = matrix->channels;
     for (; rows >= 2; rows -= 2) {
-        int32_t channel = 0;
-        for (; channel + 2 <= channels; channel += 2) {
-            block_2x2(matrix, input, row_stride, channel, output);
-        }
-        if (channel < channels) {
-            block_1x1(matrix, input, channel, output);
-            block_1x1(matrix, input + row_stride, channel, output + channels);
-        }
+        two_rows(matrix, input, row_stride, relu, output);
         input += 2 * row_stride;
-        output += 2 * channels;
+        output += 2 * matrix->channels;
     }
     if (rows > 0) {
-        int32_t channel = 0;
-        for (; channel + 4 <= channels; channel += 4) {
-            block_1x4(matrix, input, channel, output);
-        }
-        for (; channel < channels; channel++) {
-            block_1x1(matrix, input, channel, output);
-        }
+        one_row(matrix, input, relu, output);
     }
 }
 
 #elif TINYDSN_MVE
 
-void tinydsn_fully_connected_s16(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
-                                 int32_t row_stride, int16_t *output)
+/* Four sums at once, as `finish`; scale: of the first of four channels. */
+static inline void finish_four(const int32_t *scale, const int32_t sums[4], int32_t floor, int16_t *output)
 {
-    const int32_t columns = matrix->columns, channels = matrix->channels;
+    const uint32x4_t places = vmulq_n_u32(vidupq_n_u32(0, 1), 12);
+    const int32x4_t multipliers = vldrwq_gather_offset_s32(scale + 1, places);
+    const int32x4_t shifts = vldrwq_gather_offset_s32(scale + 2, places);
+    int32x4_t result = vmulhq_s32(vldrwq_s32(sums), multipliers);
+    result = vshrq_n_s32(vaddq_n_s32(vshlq_s32(result, vnegq_s32(shifts)), 1), 1);
+    result = vminq_s32(vmaxq_s32(result, vdupq_n_s32(floor)), vdupq_n_s32(INT16_MAX));
+    vstrhq_s32(output, result);
+}
+
+/* One row by four channels. */
+static inline void four_sums(const int16_t *x, const int8_t *w, int32_t columns, const int32_t *scale,
+                             int32_t sums[4])
+{
+    int32_t sum0 = scale[0], sum1 = scale[3], sum2 = scale[6], sum3 = scale[9];
+    int32_t left = columns;
+    for (; left >= 8; left -= 8) {
+        const int16x8_t eight = vldrhq_s16(x);
+        sum0 = vmladavaq_s16(sum0, eight, vldrbq_s16(w));
+        sum1 = vmladavaq_s16(sum1, eight, vldrbq_s16(w + columns));
+        sum2 = vmladavaq_s16(sum2, eight, vldrbq_s16(w + 2 * columns));
+        sum3 = vmladavaq_s16(sum3, eight, vldrbq_s16(w + 3 * columns));
+        x += 8;
+        w += 8;
+    }
+    if (left > 0) {
+        const mve_pred16_t live = vctp16q((uint32_t)left);
+        const int16x8_t rest = vldrhq_z_s16(x, live);
+        sum0 = vmladavaq_s16(sum0, rest, vldrbq_z_s16(w, live));
+        sum1 = vmladavaq_s16(sum1, rest, vldrbq_z_s16(w + columns, live));
+        sum2 = vmladavaq_s16(sum2, rest, vldrbq_z_s16(w + 2 * columns, live));
+        sum3 = vmladavaq_s16(sum3, rest, vldrbq_z_s16(w + 3 * columns, live));
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
+
+static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                     int32_t row_stride, int32_t relu, int16_t *output)
+{
+    const int32_t columns = matrix->columns, floor = matrix->activation_min;
+    const int32_t *const end = matrix->scales + 3 * matrix->channels;
     for (int32_t row = 0; row < rows; row++) {
-        int32_t channel = 0;
-        for (; channel + 4 <= channels; channel += 4) {
-            const int8_t *w = matrix->weights + channel * columns;
-            int32_t sum0 = matrix->bias[channel];
-            int32_t sum1 = matrix->bias[channel + 1];
-            int32_t sum2 = matrix->bias[channel + 2];
-            int32_t sum3 = matrix->bias[channel + 3];
-            for (int32_t k = 0; k < columns; k += 8) {
-                mve_pred16_t live = vctp16q((uint32_t)(columns - k));
-                int16x8_t x = vldrhq_z_s16(input + k, live);
-                sum0 = vmladavaq_s16(sum0, x, vldrbq_z_s16(w + k, live));
-                sum1 = vmladavaq_s16(sum1, x, vldrbq_z_s16(w + columns + k, live));
-                sum2 = vmladavaq_s16(sum2, x, vldrbq_z_s16(w + 2 * columns + k, live));
-                sum3 = vmladavaq_s16(sum3, x, vldrbq_z_s16(w + 3 * columns + k, live));
-            }
-            output[channel] = finish(matrix, channel, sum0);
-            output[channel + 1] = finish(matrix, channel + 1, sum1);
-            output[channel + 2] = finish(matrix, channel + 2, sum2);
-            output[channel + 3] = finish(matrix, channel + 3, sum3);
+        const int8_t *w = matrix->weights;
+        const int32_t *scale = matrix->scales;
+        for (; scale + 12 <= end; scale += 12) {
+            int32_t sums[4];
+            four_sums(input, w, columns, scale, sums);
+            finish_four(scale, sums, floor, output);
+            output += 4;
+            w += 4 * columns;
         }
-        for (; channel < channels; channel++) {
-            const int8_t *w = matrix->weights + channel * columns;
-            int32_t sum = matrix->bias[channel];
+        for (; scale < end; scale += 3) {
+            int32_t sum = scale[0];
             for (int32_t k = 0; k < columns; k += 8) {
-                mve_pred16_t live = vctp16q((uint32_t)(columns - k));
+                const mve_pred16_t live = vctp16q((uint32_t)(columns - k));
                 sum = vmladavaq_s16(sum, vldrhq_z_s16(input + k, live), vldrbq_z_s16(w + k, live));
             }
-            output[channel] = finish(matrix, channel, sum);
+            *output++ = finish(scale, sum, relu);
+            w += columns;
         }
         input += row_stride;
-        output += channels;
     }
 }
 
 #else
 
-void tinydsn_fully_connected_s16(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
-                                 int32_t row_stride, int16_t *output)
+static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                     int32_t row_stride, int32_t relu, int16_t *output)
 {
     for (int32_t row = 0; row < rows; row++) {
         const int8_t *w = matrix->weights;
         for (int32_t channel = 0; channel < matrix->channels; channel++) {
-            int32_t sum = matrix->bias[channel];
+            const int32_t *scale = matrix->scales + 3 * channel;
+            int32_t sum = scale[0];
             for (int32_t k = 0; k < matrix->columns; k++) {
                 sum += input[k] * *w++;
             }
-            *output++ = finish(matrix, channel, sum);
+            *output++ = finish(scale, sum, relu);
         }
         input += row_stride;
     }
 }
 
 #endif
+
+void tinydsn_fully_connected_s16(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                                 int32_t row_stride, int16_t *output)
+{
+    multiply(matrix, input, rows, row_stride, matrix->activation_min == 0 ? -1 : 0, output);
+    if (matrix->activation_max < INT16_MAX) {
+        const int32_t size = rows * matrix->channels;
+        tinydsn_clamp_s16(output, size, matrix->activation_min, matrix->activation_max, output);
+    }
+}

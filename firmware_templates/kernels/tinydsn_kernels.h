@@ -14,17 +14,19 @@
  * A 16x8 matrix with per-channel scale.
  *
  * The generator has proven that no int32 sum of bias and products can overflow. The result of channel n is
- * ((sum * multiplier[n]) >> (32 + shift[n]) + 1) >> 1, clamped to the activation range.
+ * ((sum * multiplier) >> (32 + shift) + 1) >> 1, clamped to the activation range.
+ *
+ * Weights are [N][K]. Where TINYDSN_INTERLEAVED: rows are filled with zeros to whole fours, the columns of a
+ * four are in the order 0 2 1 3, and fours of two channels alternate: [N / 2][K / 4][2][4]; an odd last
+ * channel stands alone, [K / 4][4].
  */
 typedef struct {
-    int32_t columns;           /* inputs of a row (K); with interleaving, any number */
-    int32_t channels;          /* outputs of a row (N) */
-    int32_t activation_min;
+    int32_t columns;        /* inputs of a row (K) */
+    int32_t channels;       /* outputs of a row (N) */
+    int32_t activation_min; /* 0 or INT16_MIN */
     int32_t activation_max;
-    const int8_t *weights;     /* [N][K]; columns interleaved by fours where TINYDSN_INTERLEAVED */
-    const int32_t *bias;       /* [N] */
-    const int32_t *multiplier; /* [N] */
-    const uint8_t *shift;      /* [N] */
+    const int8_t *weights;
+    const int32_t *scales;  /* [N][3]: bias, multiplier, shift */
 } tinydsn_matrix_s16;
 
 /*

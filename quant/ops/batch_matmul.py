@@ -55,7 +55,9 @@ def slots(operator: Operator, dtype: DType) -> Slots:
 def quantize(request: QuantizeRequest) -> Quantized:
     """Attributes offset1, offset2, output_offset, multiplier, shift, transpose_b."""
     one, two, out = (quantization(t) for t in (request.inputs[0], request.inputs[1], request.outputs[0]))
-    multiplier, shift = fixed_point.quantize_multiplier(one.scale[0] * two.scale[0] / out.scale[0])
+    # the product in float32, as TFLite computes it
+    product = float(np.float32(one.scale[0]) * np.float32(two.scale[0]))
+    multiplier, shift = fixed_point.quantize_multiplier(product / out.scale[0])
     if request.outputs[0].dtype == "int16":
         multiplier = fixed_point.reduce_multiplier(multiplier)
     return remake(

@@ -44,7 +44,11 @@ def sum_quantize(request: QuantizeRequest) -> Quantized:
     """int16: only the clamp. int8: TFLite's three multipliers, as AddParams of ``arm_elementwise_add_s8``."""
     output = request.outputs[0]
     low, high = activation_range(request.operator.attributes, output)
-    attributes: dict[str, Attribute] = {"activation_min": low, "activation_max": high}
+    attributes: dict[str, Attribute] = {
+        **request.operator.attributes,
+        "activation_min": low,
+        "activation_max": high,
+    }
     if output.dtype == "int8":
         one, two, out = (quantization(t) for t in (request.inputs[0], request.inputs[1], output))
         twice = 2 * max(one.scale[0], two.scale[0])

@@ -46,13 +46,15 @@ def slots(operator: Operator, dtype: DType) -> Slots:
 def quantize(request: QuantizeRequest) -> Quantized:
     """Two multipliers."""
     source, target = quantization(request.inputs[0]), quantization(request.outputs[0])
-    ratio = source.scale[0] / target.scale[0]
-    alpha = float(request.operator.attributes["alpha"])  # type: ignore[arg-type]
-    identity, identity_shift = fixed_point.quantize_multiplier(ratio)
-    slope, slope_shift = fixed_point.quantize_multiplier(ratio * alpha)
+    # in float32, as TFLite computes them
+    alpha = np.float32(request.operator.attributes["alpha"])  # type: ignore[arg-type]
+    before, after = np.float32(source.scale[0]), np.float32(target.scale[0])
+    identity, identity_shift = fixed_point.quantize_rescale(float(before / after))
+    slope, slope_shift = fixed_point.quantize_rescale(float(before * alpha / after))
     return remake(
         request,
         {
+            **request.operator.attributes,
             "input_offset": -source.zero_point,
             "output_offset": target.zero_point,
             "multiplier_identity": identity,

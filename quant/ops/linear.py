@@ -9,6 +9,9 @@ from quant.graph import INTEGER_RANGE, Attribute, Graph, Operator, Quantization,
 from quant.ops.base import Accumulator, Attributes, Quantized, QuantizeRequest
 
 
+SMALLEST_PEAK = 1e-30
+
+
 def activate_float(values: np.ndarray, attributes: Attributes) -> np.ndarray:
     """Apply the fused activation: ``none``, ``relu`` or ``relu6``."""
     activation = attributes.get("activation", "none")
@@ -19,7 +22,7 @@ def activate_float(values: np.ndarray, attributes: Attributes) -> np.ndarray:
 
 
 def activation_range(attributes: Attributes, output: Tensor) -> tuple[int, int]:
-    """Integer clamp of the fused activation in the output's scale (TFLite CalculateActivationRangeQuantized)."""
+    """Integer clamp of the fused activation (TFLite ``CalculateActivationRangeQuantized``)."""
     low, high = INTEGER_RANGE[output.dtype]
     quantization = output.quantization
     assert quantization is not None
@@ -32,11 +35,14 @@ def activation_range(attributes: Attributes, output: Tensor) -> tuple[int, int]:
 
 
 def quantize_weights(weight: np.ndarray, axis: int, bits: int) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Symmetric per-channel weights of ``bits`` bits: (int8 values, scale of each channel)."""
+    """Symmetric per-channel weights of ``bits`` bits: (int8 values, scale of each channel).
+
+    Scales are float32 numbers, as TFLite's are. A channel of zeros (or below ``SMALLEST_PEAK``) has scale 1.
+    """
     top = 2 ** (bits - 1) - 1
     other = tuple(index for index in range(weight.ndim) if index != axis)
     peak = np.max(np.abs(weight), axis=other).astype(np.float64)
-    scale = np.where(peak > 0, peak / top, 1.0 / top)
+    scale = np.where(peak >= SMALLEST_PEAK, peak / top, 1.0).astype(np.float32).astype(np.float64)
     shape = [1] * weight.ndim
     shape[axis] = -1
     values = np.clip(np.round(weight / scale.reshape(shape)), -top, top).astype(np.int8)

@@ -29,6 +29,7 @@ def quantize(request: QuantizeRequest) -> Quantized:
     return remake(
         request,
         {
+            **request.operator.attributes,
             "offset1": -one.zero_point,
             "offset2": -two.zero_point,
             "output_offset": out.zero_point,

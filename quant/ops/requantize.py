@@ -44,7 +44,7 @@ def slots(operator: Operator, dtype: DType) -> Slots:
 def quantize(request: QuantizeRequest) -> Quantized:
     """Attributes input_offset, output_offset, multiplier, shift, bits of the output."""
     source, target = quantization(request.inputs[0]), quantization(request.outputs[0])
-    multiplier, shift = fixed_point.quantize_multiplier(source.scale[0] / target.scale[0])
+    multiplier, shift = fixed_point.quantize_rescale(source.scale[0] / target.scale[0])
     return remake(
         request,
         {

@@ -3,7 +3,7 @@
 Integer meaning, int16 (TFLite Micro SOFTMAX int16, ``arm_softmax_s16``), with two 513-entry tables
 ``<name>.exp`` (exp over [-10, 0]) and ``<name>.reciprocal`` (1 / (1 + x) over [0, 1]), both Q15:
 
-1. ``e[i] = lookup(exp, clamp(requantize_s32(x[i] - max) + 32767))``; the multiplier maps 65535 to 10.0.
+1. ``e[i] = lookup(exp, clamp(requantize_s32(x[i] - max) + 32767))``; 65535 means 10.0.
 2. ``sum = Σ e``; ``h = leading zeros of sum`` (32 bits); ``s = ((sum << (h - 1)) + 2**13) >> 14``.
 3. ``r = lookup(reciprocal, clamp(s - 2**15 - 2**16))``.
 4. ``y[i] = clamp((e[i] * r + 2**(30 - h)) >> (31 - h), 0, 32767)``, scale 2**-15.
@@ -50,7 +50,7 @@ def lookup_table(name: str) -> np.ndarray:
     step = single((high - low) / single(512))
     half = single(step / single(2))
     scale = single(2.0) / single(65535)
-    inverse = single(65535) / single(scale * single(32767) - scale * single(-32768))
+    inverse = single(65536) / single(scale * single(32767) - scale * single(-32768))
 
     def at(value: np.float32) -> np.float32:
         return single(function(float(value)))
@@ -94,7 +94,7 @@ def slots(operator: Operator, dtype: DType) -> Slots:
 def quantize(request: QuantizeRequest) -> Quantized:
     """Attributes multiplier and shift; two tables."""
     scale = quantization(request.inputs[0]).scale[0]
-    multiplier, shift = fixed_point.quantize_multiplier(scale * 65535 / 10.0)
+    multiplier, shift = fixed_point.quantize_rescale(scale / (10.0 / 65535))
     tables = {"exp": lookup_table("exp"), "reciprocal": lookup_table("reciprocal")}
     return remake(request, {"multiplier": multiplier, "shift": shift}, tables)
 

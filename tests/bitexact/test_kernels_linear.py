@@ -53,9 +53,10 @@ def test_fully_connected_16x8_without_the_proof_sums_in_64_bits(target: CodeTarg
         assert_equal(graph, np.random.default_rng(1), target)
 
 
-def test_interleaving_swaps_the_middle_of_whole_fours_only() -> None:
-    rows = np.arange(7).reshape(1, 7)
-    assert interleave(rows).tolist() == [[0, 2, 1, 3, 4, 5, 6]]
+def test_interleaving_swaps_the_middle_of_fours_and_alternates_two_channels() -> None:
+    rows = np.arange(1, 19).reshape(3, 6)
+    pair = [1, 3, 2, 4, 7, 9, 8, 10, 5, 0, 6, 0, 11, 0, 12, 0]
+    assert interleave(rows).tolist() == [*pair, 13, 15, 14, 16, 17, 0, 18, 0]
 
 
 # (height, width, channels), out channels, kernel, stride, dilation, padding (top, bottom, left, right)

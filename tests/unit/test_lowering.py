@@ -27,8 +27,11 @@ def dsn() -> Made:
         torch.manual_seed(1)
         network = Dsn()
         with torch.no_grad():
-            network.policy.head.bias.zero_()
-            network.policy.head.weight.mul_(6)
+            state, logits = torch.zeros(1, 16), []
+            for frame in frames(torch.zeros(256), features=True):
+                logit, state = network.policy.step(frame, state)
+                logits.append(logit)
+            network.policy.head.bias.sub_(torch.stack(logits).median(0).values)
     return network.streaming().eval(), torch.zeros(256)
 
 
@@ -211,7 +214,8 @@ def test_wrong_front_ends_and_examples() -> None:
         "the example frame has shape (256,) but the front end has 257 bins (must be as many elements)"
     )
     assert message(lambda: lower(Masks(FrontEnd(), 128), torch.zeros(256))) == (
-        "the step's output has shape (128,) but the front end has 256 bins (must be a mask of as many elements)"
+        "the step's output has shape (128,) but the front end has 256 bins "
+        "(must be a mask of as many elements)"
     )
     assert message(lambda: lower(Two(), torch.zeros(4, dtype=torch.int16))) == (
         "the example frame is torch.int16 (must be torch.float32)"

@@ -57,7 +57,7 @@ def fully_connected(request: Request) -> Call:
         "fully_connected",
         {"variant": "s16", "rows": rows, **values},
         arrays,
-        ("tinydsn_fully_connected_s16",),
+        ("tinydsn_fully_connected_s16", "tinydsn_clamp"),
         packed=PACKED,
     )
 
@@ -77,7 +77,7 @@ def conv2d(request: Request) -> Call:
         "conv2d",
         {"variant": "s16", "window": window, **values},
         arrays,
-        ("tinydsn_convolve_s16", "tinydsn_fully_connected_s16"),
+        ("tinydsn_convolve_s16", "tinydsn_fully_connected_s16", "tinydsn_clamp"),
         scratch=2 * padded * 2,
         packed=PACKED,
     )
@@ -117,16 +117,19 @@ def narrow_is_proven(request: Request) -> bool:
     weight, bias = _weight_rows(request), _bias(request)
     bound = np.abs(weight).sum(axis=1) * 2**15 + np.abs(bias)
     reduced, shift = _reduced(request)
-    return bool(np.max(bound) < INT32_LIMIT and np.all((14 - shift >= 16) | (reduced == 0)))
+    plain = request.integer("activation_min") in (0, -(2**15))
+    return bool(plain and np.max(bound) < INT32_LIMIT and np.all((14 - shift >= 16) | (reduced == 0)))
 
 
 def interleave(rows: np.ndarray) -> np.ndarray:
-    """Columns in the order 0 2 1 3 within each whole group of four (kernels with SXTB16)."""
-    columns = rows.shape[1]
-    order = np.arange(columns)
-    whole = columns // 4 * 4
-    order[:whole] = order[:whole].reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1)
-    return rows[:, order]
+    """Weights [N, K] as kernels with SXTB16 take them: whole fours of columns, each in the order 0 2 1 3,
+    those of two channels alternating; flat, an odd last channel at the end."""
+    channels, columns = rows.shape
+    padded = np.pad(rows, ((0, 0), (0, -columns % 4)))
+    fours = padded.reshape(channels, -1, 4)[:, :, [0, 2, 1, 3]]
+    even = channels // 2 * 2
+    pairs = fours[:even].reshape(even // 2, 2, *fours.shape[1:]).transpose(0, 2, 1, 3)
+    return np.concatenate([pairs.reshape(-1), fours[even:].reshape(-1)])
 
 
 def convolve_s8_scratch(window: Window, target: CodeTarget) -> int:
@@ -202,19 +205,17 @@ def _narrow_matrix(
     request: Request, columns: int, padded: int
 ) -> tuple[dict[str, object], tuple[Array, ...]]:
     """Arrays of ``tinydsn_matrix_s16``; its two shifts equal CMSIS-NN's one of the Q15 product."""
-    rows = _weight_rows(request)
-    rows = np.pad(rows, ((0, 0), (0, padded - columns)))
+    rows = np.pad(_weight_rows(request), ((0, 0), (0, padded - columns)))
     layout = f"[{rows.shape[0]}][{padded}]"
     if request.target.interleaved:
-        rows, layout = interleave(rows), f"{layout}, columns interleaved by fours"
+        rows, layout = interleave(rows), f"{layout}, interleaved for SXTB16"
     reduced, shift = _reduced(request)
     total = np.where(reduced == 0, 32, 14 - shift)
     multiplier = reduced << np.maximum(0, 32 - total)
+    scales = np.stack([_bias(request), multiplier, np.maximum(0, total - 32)], axis=1)
     arrays = (
         Array(f"{request.prefix}_weight", rows.astype(np.int8), layout),
-        Array(f"{request.prefix}_bias", _bias(request).astype(np.int32), "in the accumulator's scale"),
-        Array(f"{request.prefix}_multiplier", multiplier.astype(np.int32), "for the product's upper 32 bits"),
-        Array(f"{request.prefix}_shift", np.maximum(0, total - 32).astype(np.uint8), "right shifts of those"),
+        Array(f"{request.prefix}_scales", scales.astype(np.int32), "bias, multiplier, shift of each channel"),
     )
     return _matrix_values(request, padded, arrays), arrays
 

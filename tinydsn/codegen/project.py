@@ -14,6 +14,7 @@ from typing import Any
 from quant.errors import ConfigError
 from quant.graph import IntegerGraph
 from quant.reference import hop_of
+from tinydsn.codegen.app import app_files
 from tinydsn.codegen.board import Board
 from tinydsn.codegen.design import Design, check_interface, design
 from tinydsn.codegen.kernels import code_target
@@ -117,7 +118,7 @@ def _manifest(made: Design, board: Board, labels: Labels) -> dict[str, Any]:
 
 
 def _write(folder: Path, made: Design, board: Board, labels: Labels, manifest: dict[str, Any]) -> None:
-    files = sources(made, labels) | _copied(made) | _app(board)
+    files = sources(made, labels) | _copied(made) | app_files(board)
     script = LINKER_SCRIPT if LINKER_SCRIPT in files else ""
     values = common_values(made, labels) | {
         "prefix": board.prefix,
@@ -160,12 +161,3 @@ def _copied(made: Design) -> dict[str, str]:
         for name in ("tinydsn_frontend.c", "tinydsn_frontend.h"):
             sources_of[f"src/{name}"] = root / "runtime" / name
     return {name: path.read_text(encoding="utf-8") for name, path in sources_of.items()}
-
-
-def _app(board: Board) -> dict[str, str]:
-    """Files of the program around the library, by path in the project."""
-    folder = template_root() / "app"
-    files = {f"app/{name}": (folder / name).read_text(encoding="utf-8") for name in board.app_sources}
-    if not board.is_host:
-        files[LINKER_SCRIPT] = render("linker.ld.j2", board.linker_values)
-    return files

@@ -23,7 +23,7 @@ def load_target(target: str) -> tuple[torch.nn.Module, Example]:
     """
     module_name, colon, function_name = target.partition(":")
     names = [*module_name.split("."), function_name]
-    if not colon or not all(name.isidentifier() for name in names):
+    if not colon or not all(name.isidentifier() for name in names) or module_name.endswith(".py"):
         raise ConfigError(f"{target!r} is not a target (must be package.module:function, such as {EXAMPLE})")
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())

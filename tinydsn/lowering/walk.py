@@ -82,8 +82,7 @@ class Walk:
             return None
         arguments = _bind(node, target, values)
         changing = [value for value in _flat(arguments.values()) if isinstance(value, (Ref, Comparison))]
-        random = torch.Tag.nondeterministic_seeded in target.tags
-        if random and name not in HANDLERS:
+        if torch.Tag.nondeterministic_seeded in target.tags and not changing:
             raise refuse(str(target), where, "random numbers", "a deterministic step")
         if not changing or (name in _BY_SHAPE and changing == [arguments["self"]]):
             return self._compute(node, target, values)

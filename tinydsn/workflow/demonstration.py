@@ -19,7 +19,7 @@ from tinydsn.codegen.toolchain import versions
 from tinydsn.report import Memory, PatternRow, ReportData, load_data, save_data, write_report
 from tinydsn.workflow.firmware import Firmware, load_share, memory
 from tinydsn.workflow.models import Model
-from tinydsn.workflow.profile import gate_names, operator_rows, plan_rows
+from tinydsn.workflow.profile import gate_names, instructions_by_operator, operator_rows, plan_rows
 from tinydsn.workflow.quantization import float_graph, summary
 from tinydsn.workflow.scene import Scene, make_scene
 from tinydsn.workflow.verification import Cell, Verification, verify_model
@@ -114,7 +114,7 @@ def _write_report(
         memory=_memory(firmware, learned.stack),
         instructions=None if learned.instructions is None else learned.instructions[skip : skip + frames],
         patterns=patterns,
-        operators=operator_rows(model.graph, learned),
+        operators=operator_rows(model.graph, _counts(firmware, learned)),
         results=[cell.result for cell in result.cells],
         toolchain=built,
         metrics=quality,
@@ -122,6 +122,13 @@ def _write_report(
     )
     save_data(data, output)
     return write_report(data, output)
+
+
+def _counts(firmware: Firmware | None, cell: Cell) -> dict[str, np.ndarray] | None:
+    if firmware is None or cell.operator_instructions is None:
+        return None
+    functions = firmware.project.design.functions
+    return instructions_by_operator(functions, cell.operator_names, cell.operator_instructions)
 
 
 def _memory(firmware: Firmware | None, stack: int | None) -> Memory:

@@ -28,6 +28,7 @@ class Cell:
     result: dict[str, Any]
     instructions: np.ndarray | None = None
     operator_instructions: np.ndarray | None = None
+    operator_names: tuple[str, ...] = ()
     enhanced: np.ndarray | None = None
     stack: int | None = None
 
@@ -127,7 +128,16 @@ def _cell(
         row["first_difference"]["operator"] = first_operator(model, board, pcm, parse_pattern(pattern), frame)
     if run.instructions is not None:
         row["instructions"] = statistics(run.instructions)
-    return Cell(board, pattern, row, run.instructions, run.operator_instructions, run.pcm, run.stack)
+    return Cell(
+        board,
+        pattern,
+        row,
+        run.instructions,
+        run.operator_instructions,
+        run.operator_names,
+        run.pcm,
+        run.stack,
+    )
 
 
 def compare(expected: Enhanced, pcm: np.ndarray, gates: np.ndarray, hop: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Transposes, and axes of one element, moved behind concat, slice and pad."""
+"""Transposes, and axes of one element, moved behind concat and slice."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tinydsn.lowering.passes import views
 from tinydsn.lowering.passes.movement import step_of
 from tinydsn.lowering.passes.rewrite import Facts, Replacement, move_name, rewrite
 
-AXIS_KINDS = ("concat", "slice", "pad")
+AXIS_KINDS = ("concat", "slice")
 
 
 def sink_through_axes(graph: Graph) -> Graph:
-    """``concat(T(a), T(b))`` becomes ``T(concat(a, b))``; likewise slice and pad, and squeezes."""
+    """``concat(T(a), T(b))`` becomes ``T(concat(a, b))``; likewise slices, and squeezes of concat."""
     return rewrite(graph, _sink)
 
 
@@ -27,7 +27,7 @@ def _sink(operator: Operator, facts: Facts) -> Replacement | None:
         move = facts.producer(name, "transpose" if operator.kind == "slice" else ("transpose", "reshape"))
         if move is None:
             continue
-        axes = _axis_map(facts.shape(move.inputs[0]), move)
+        axes = axis_map(facts.shape(move.inputs[0]), move)
         if axes is None or (move.kind == "transpose" and not _all_move(name, facts)):
             continue
         answer = _moved(operator, move, axes, facts)
@@ -42,7 +42,7 @@ def _all_move(name: str, facts: Facts) -> bool:
     return facts.readers[name] == 1 or facts.readers[name] == slices
 
 
-def _axis_map(source: tuple[int, ...], move: Operator) -> dict[int, int] | None:
+def axis_map(source: tuple[int, ...], move: Operator) -> dict[int, int] | None:
     """Axis of the result -> axis of the source; axes of one element that a reshape adds are absent."""
     kind, argument = step_of(move)
     if kind == "transpose":
@@ -56,9 +56,10 @@ def _axis_map(source: tuple[int, ...], move: Operator) -> dict[int, int] | None:
 
 def _moved(operator: Operator, move: Operator, axes: dict[int, int], facts: Facts) -> Replacement | None:
     """The operator on the moves' sources and the move behind it."""
-    attributes = _attributes(operator, axes, len(facts.shape(move.inputs[0])))
-    if attributes is None:
+    axis = operator.attributes["axis"]
+    if axis not in axes:
         return None
+    attributes = {**operator.attributes, "axis": axes[axis]}  # type: ignore[index]
     inputs: list[str] = []
     extra: list[Operator] = []
     tensors: list[Tensor] = []
@@ -84,27 +85,6 @@ def _moved(operator: Operator, move: Operator, axes: dict[int, int], facts: Fact
     )
     before = replace(operator, inputs=tuple(inputs), outputs=(inner.name,), attributes=attributes)
     return Replacement((*extra, before, after), tensors=(inner, *tensors), constants=constants)
-
-
-def _attributes(operator: Operator, axes: dict[int, int], rank: int) -> dict[str, Attribute] | None:
-    """The operator's axes as axes of the source."""
-    attributes = dict(operator.attributes)
-    if operator.kind != "pad":
-        axis = int(attributes["axis"])  # type: ignore[arg-type]
-        if axis not in axes:
-            return None
-        return {**attributes, "axis": axes[axis]}
-    for key in ("before", "after"):
-        amounts = [0] * rank
-        wanted = attributes[key]
-        assert isinstance(wanted, tuple)
-        for axis, amount in enumerate(wanted):
-            if amount and axis not in axes:
-                return None
-            if amount:
-                amounts[axes[axis]] = int(amount)
-        attributes[key] = tuple(amounts)
-    return attributes
 
 
 def _source_shape(

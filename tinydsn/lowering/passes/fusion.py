@@ -1,4 +1,4 @@
-"""Pointwise arithmetic that goes into the operator before it: activations, factors, offsets, padding."""
+"""Pointwise arithmetic that goes into the operator before it: activations, factors and offsets."""
 
 from __future__ import annotations
 
@@ -115,26 +115,3 @@ def _with_weights(
     merged = replace(before, inputs=inputs, outputs=operator.outputs)
     tensors = tuple(Tensor(name, value.shape) for name, value in constants.items())
     return Replacement((merged,), tensors=tensors, constants=constants, absorbed=before.name)
-
-
-def fold_padding(graph: Graph) -> Graph:
-    """Zeros padded to height and width go into the convolution's own padding."""
-    return rewrite(graph, _fold_padding)
-
-
-def _fold_padding(operator: Operator, facts: Facts) -> Replacement | None:
-    if operator.kind not in ("conv2d", "depthwise_conv2d"):
-        return None
-    pad = facts.producer(operator.inputs[0], "pad")
-    if pad is None:
-        return None
-    before, after = pad.attributes["before"], pad.attributes["after"]
-    assert isinstance(before, tuple) and isinstance(after, tuple)
-    if len(before) != 3 or before[2] or after[2]:
-        return None
-    own = operator.attributes["padding"]
-    assert isinstance(own, tuple)
-    extra = (before[0], after[0], before[1], after[1])
-    padding = tuple(int(a + b) for a, b in zip(own, extra, strict=True))
-    inputs = (pad.inputs[0], *operator.inputs[1:])
-    return Replacement((replace(changed(operator, padding=padding), inputs=inputs),))

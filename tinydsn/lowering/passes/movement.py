@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -99,9 +100,12 @@ def moves(
     return tuple(operators), tuple(tensors)
 
 
-def sink_moves(graph: Graph) -> Graph:
-    """Moves behind pointwise operators, so that they meet their inverse or the graph's end."""
-    return rewrite(graph, _sink)
+def sink_moves(graph: Graph, shared: bool = False) -> Graph:
+    """Moves behind pointwise operators, so that they meet their inverse or the graph's end.
+
+    ``shared``: also transposes that have other readers, which pays if these follow.
+    """
+    return rewrite(graph, partial(_sink, shared=shared))
 
 
 ROWS = ("softmax", "layer_norm", "fully_connected")
@@ -109,12 +113,12 @@ POINTWISE = ("relu", "leaky_relu", "sigmoid", "tanh", "table")
 BINARY = ("add", "sub", "mul")
 
 
-def _sink(operator: Operator, facts: Facts) -> Replacement | None:
+def _sink(operator: Operator, facts: Facts, shared: bool) -> Replacement | None:
     if operator.kind in POINTWISE:
-        return _sink_pointwise(operator, facts)
+        return _sink_pointwise(operator, facts, shared)
     if operator.kind in ROWS:
         return _sink_rows(operator, facts)
-    return _sink_binary(operator, facts) if operator.kind in BINARY else None
+    return _sink_binary(operator, facts, shared) if operator.kind in BINARY else None
 
 
 def _worth_moving(move: Operator, facts: Facts) -> bool:
@@ -122,9 +126,9 @@ def _worth_moving(move: Operator, facts: Facts) -> bool:
     return move.kind == "reshape" or facts.readers[move.outputs[0]] == 1
 
 
-def _sink_pointwise(operator: Operator, facts: Facts) -> Replacement | None:
+def _sink_pointwise(operator: Operator, facts: Facts, shared: bool) -> Replacement | None:
     move = facts.producer(operator.inputs[0], MOVES)
-    if move is None or not _worth_moving(move, facts):
+    if move is None or not (shared or _worth_moving(move, facts)):
         return None
     return _behind(operator, move, (move.inputs[0], *operator.inputs[1:]), facts, {})
 
@@ -145,7 +149,7 @@ def _sink_rows(operator: Operator, facts: Facts) -> Replacement | None:
     return Replacement((before, after), tensors=(inner,))
 
 
-def _sink_binary(operator: Operator, facts: Facts) -> Replacement | None:
+def _sink_binary(operator: Operator, facts: Facts, shared: bool) -> Replacement | None:
     """Both operands moved alike, or one moved and the other easy to move back."""
     found = [facts.producer(name, MOVES) for name in operator.inputs]
     shapes = [facts.shape(name) for name in operator.inputs]
@@ -153,7 +157,7 @@ def _sink_binary(operator: Operator, facts: Facts) -> Replacement | None:
         move = found[side]
         if move is None or shapes[side] != facts.shape(operator.outputs[0]):
             continue
-        if not _worth_moving(move, facts) and not _both_same(found, facts):
+        if not shared and not _worth_moving(move, facts) and not _both_same(found, facts):
             continue
         other = _moved_back(operator.inputs[1 - side], move, facts)
         if other is not None:

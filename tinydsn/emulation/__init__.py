@@ -1,0 +1,8 @@
+"""Runs generated firmware: natively, in QEMU with instruction counts, or in Renode."""
+
+from tinydsn.emulation.host import run_host
+from tinydsn.emulation.qemu import run_qemu
+from tinydsn.emulation.renode import run_renode
+from tinydsn.emulation.result import RunResult
+
+__all__ = ["RunResult", "run_host", "run_qemu", "run_renode"]

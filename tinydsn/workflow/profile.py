@@ -1,0 +1,85 @@
+"""Rows about operators and memory, for reports: what an operator is, and what it cost in the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from quant import ops
+from quant.graph import Branch, Graph, Operator
+from tinydsn.codegen.design import Design
+from tinydsn.report import OperatorRow, PlanRow
+
+RUNTIME = "runtime"
+
+
+def gate_names(graph: Graph) -> list[str]:
+    """A short name for each gate: the first part of its region's name that no other gate has."""
+    regions = {branch.gate: branch.name for branch in reversed(graph.branches)}
+    names = [regions[gate] for gate in sorted(regions)]
+    short = [name.split(".")[0] for name in names]
+    return short if len(set(short)) == len(short) else names
+
+
+def instructions_by_operator(
+    functions: Mapping[str, str], names: tuple[str, ...], counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Operator -> instructions [frames]; ``functions`` is operator -> C function, ``names`` the columns.
+
+    The key ``runtime`` is what belongs to no operator: branches, copies, and the front end.
+    """
+    columns = {name: counts[:, index] for index, name in enumerate(names)}
+    found = {operator: columns[function] for operator, function in functions.items() if function in columns}
+    claimed = set(functions.values())
+    rest = [column for name, column in columns.items() if name not in claimed]
+    found[RUNTIME] = np.sum(rest, axis=0) if rest else np.zeros(len(counts), counts.dtype)
+    return found
+
+
+def operator_rows(graph: Graph, counts: Mapping[str, np.ndarray] | None) -> list[OperatorRow]:
+    """One row an operator, and one for the rest; ``counts`` from ``instructions_by_operator``."""
+    regions, names = graph.region_of(), gate_names(graph)
+    total = float(sum(np.sum(column) for column in counts.values())) if counts else 0.0
+    rows = [_row(graph, operator, regions[operator.name], names, counts, total) for operator in graph.operators()]
+    if counts:
+        rest = counts[RUNTIME]
+        share = float(np.sum(rest)) / total if total else None
+        rows.append(
+            OperatorRow("runtime and front end", RUNTIME, "", "", 0, float(np.mean(rest)), share, None, None)
+        )
+    return rows
+
+
+def _row(
+    graph: Graph,
+    operator: Operator,
+    region: Branch | None,
+    names: list[str],
+    counts: Mapping[str, np.ndarray] | None,
+    total: float,
+) -> OperatorRow:
+    column = counts.get(operator.name) if counts else None
+    ran = column[column > 0] if column is not None else np.zeros(0)
+    output = graph.tensors[operator.outputs[0]]
+    bits = operator.attributes.get("weight_bits")
+    return OperatorRow(
+        name=operator.name,
+        kind=operator.kind,
+        region=names[region.gate] if region else "",
+        shape="x".join(map(str, output.shape)) or "1",
+        macs=ops.definition(operator.kind).macs(operator, graph.tensors),
+        instructions=float(np.mean(ran)) if len(ran) else None,
+        share=float(np.sum(ran)) / total if total and column is not None else None,
+        weight_bits=int(bits) if isinstance(bits, int) else None,
+        activation_bits={"int8": 8, "int16": 16}.get(output.dtype),
+        source=operator.source,
+    )
+
+
+def plan_rows(design: Design) -> tuple[PlanRow, ...]:
+    """The arena's buffers over the steps of a frame."""
+    return tuple(
+        PlanRow(buffer.name, buffer.offset, buffer.size, buffer.first, buffer.last)
+        for buffer in design.plan.buffers
+    )
