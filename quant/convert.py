@@ -70,8 +70,13 @@ def prove_accumulators(graph: Graph) -> None:
             raise QuantizationError(
                 f"operator {operator.name!r} ({operator.kind}): its {accumulator.bits}-bit accumulator "
                 f"could reach {accumulator.bound} (must stay below {2 ** (accumulator.bits - 1)}); "
-                "split it into smaller operators, or give it 16-bit activations"
+                f"{_remedy(accumulator.bits)}"
             )
+
+
+def _remedy(bits: int) -> str:
+    split = "split it into operators with fewer inputs"
+    return f"{split}, or give it 16-bit activations" if bits == 32 else split
 
 
 def _activation_tensors(assignment: Assignment) -> dict[str, Tensor]:

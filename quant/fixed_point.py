@@ -13,6 +13,7 @@ from quant.errors import QuantizationError
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
+LONGEST_WIDE_SHIFT = 7
 RESCALE_LIMIT = 2.0**15 * (1 - 2.0**-31)
 
 
@@ -44,6 +45,16 @@ def quantize_rescale(real: float) -> tuple[int, int]:
     The left shift then never leaves int32, and as one unit already gives 2**15 the int16 result is the same.
     """
     return quantize_multiplier(min(real, RESCALE_LIMIT))
+
+
+def quantize_wide(real: float) -> tuple[int, int]:
+    """As ``quantize_multiplier``, for ``requantize_s64``: a shift above 7 is an error there (as in TFLite)."""
+    multiplier, shift = quantize_multiplier(real)
+    if shift > LONGEST_WIDE_SHIFT:
+        raise QuantizationError(
+            f"a scale ratio of {real} is too large for 16-bit activations (must be below 2**7)"
+        )
+    return multiplier, shift
 
 
 def reduce_multiplier(multiplier: int) -> int:

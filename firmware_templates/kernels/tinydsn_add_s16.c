@@ -27,7 +27,7 @@ static inline void combine(const int16_t *a, const int16_t *b, int32_t size, int
             output += 2;
         }
         if (run > 0) {
-            *output++ = tinydsn_saturate16(*a++ + sign * *other);
+            *output++ = (int16_t)tinydsn_saturate16(*a++ + sign * *other);
         }
     }
     if (clamps) {

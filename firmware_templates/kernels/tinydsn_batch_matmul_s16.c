@@ -1,6 +1,6 @@
 /*
  * Product of two int16 activations (16x16), 64-bit sums, one rounding:
- *     output[m][n] = clamp(requantize(sum_k a[m][k] * b[k][n]))
+ *     output[m][n] = saturate(requantize(sum_k a[m][k] * b[k][n]))
  *
  * Two products an instruction (SMLALD); rows of b that are not transposed are paired on the way.
  */
@@ -8,10 +8,12 @@
 
 static inline int16_t finish(const tinydsn_matmul *matmul, int64_t sum)
 {
-    int64_t scaled = ((sum * matmul->multiplier) >> (14 - matmul->shift)) + 1;
-    scaled >>= 1;
-    scaled = scaled < matmul->low ? matmul->low : scaled;
-    return (int16_t)(scaled > matmul->high ? matmul->high : scaled);
+    if (matmul->upper) {
+        const int32_t high = (int32_t)((sum * matmul->multiplier) >> 32);
+        return (int16_t)tinydsn_saturate16(((high >> matmul->shift) + 1) >> 1);
+    }
+    const int64_t scaled = (((sum * matmul->multiplier) >> matmul->shift) + 1) >> 1;
+    return (int16_t)(scaled < INT16_MIN ? INT16_MIN : scaled > INT16_MAX ? INT16_MAX : scaled);
 }
 
 /* One row of a with b [columns][inner]. */

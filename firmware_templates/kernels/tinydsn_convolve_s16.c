@@ -34,13 +34,25 @@ static void gather(const tinydsn_window *window, const int16_t *input, int32_t o
     const int32_t channels = window->channels, dilation = window->dilation_width;
     int16_t *const end = column + columns;
     const int32_t x0 = out_x * window->stride_width - window->pad_left;
+    int32_t y = out_y * window->stride_height - window->pad_top;
+    const int32_t bottom = y + (window->kernel_height - 1) * window->dilation_height;
+    if (dilation == 1 && x0 >= 0 && x0 + window->kernel_width <= window->width && y >= 0
+        && bottom < window->height) {
+        const int32_t row = window->width * channels;
+        const int16_t *source = input + y * row + x0 * channels;
+        for (int32_t ky = window->kernel_height; ky > 0; ky--) {
+            column = copy(column, source, window->kernel_width * channels);
+            source += window->dilation_height * row;
+        }
+        zeros(column, (int32_t)(end - column));
+        return;
+    }
     /* columns first..last-1 of the kernel lie inside the image */
     int32_t first = x0 < 0 ? (-x0 + dilation - 1) / dilation : 0;
     int32_t last = x0 < window->width ? (window->width - x0 + dilation - 1) / dilation : 0;
     first = first < window->kernel_width ? first : window->kernel_width;
     last = last < window->kernel_width ? last : window->kernel_width;
     last = last < first ? first : last;
-    int32_t y = out_y * window->stride_height - window->pad_top;
     for (int32_t ky = 0; ky < window->kernel_height; ky++, y += window->dilation_height) {
         if (y < 0 || y >= window->height) {
             column = zeros(column, window->kernel_width * channels);

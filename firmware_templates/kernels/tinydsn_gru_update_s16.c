@@ -19,7 +19,7 @@ void tinydsn_gru_update_s16(const int16_t *gx, const int16_t *gh, const int16_t 
             const int32_t n = tinydsn_tanh_q15(3 * tinydsn_saturate16(gx[2 * hidden + i] + carried));
             /* at most 32767 * 65535 + 16384, which is below 2^31 */
             const int32_t moved = (z * (state[i] - n) + (1 << 14)) >> 15;
-            output[i] = tinydsn_saturate16(n + moved);
+            output[i] = (int16_t)tinydsn_saturate16(n + moved);
         }
         gx += 3 * hidden;
         gh += 3 * hidden;

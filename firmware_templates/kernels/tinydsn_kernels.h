@@ -176,13 +176,17 @@ void tinydsn_requantize_s16_s8(const tinydsn_scale *scale, const int16_t *input,
 void tinydsn_requantize_s16_s16(const tinydsn_scale *scale, const int16_t *input, int32_t size,
                                 int16_t *output);
 
-/* Product of two activations: a [batches][rows][inner] with b [batches][inner][columns] or transposed. */
+/*
+ * Product of two activations: a [batches][rows][inner] with b [batches][inner][columns] or transposed.
+ * int16: the result is ((sum * multiplier) >> shift + 1) >> 1; with `upper`, what shifts is the upper half of the
+ * product, which the generator has proven to fit 32 bits. int8: multiplier and shift of TFLite.
+ */
 typedef struct {
     int32_t batches, rows, inner, columns;
     int32_t transposed; /* b is [batches][columns][inner] */
+    int32_t upper;      /* int16 only */
     int32_t offset1, offset2, output_offset; /* int8 only: minus the zero points; the output's */
-    int32_t multiplier, shift; /* int16: the multiplier is Q15 (REDUCE_MULTIPLIER), int8: Q31 */
-    int32_t low, high;
+    int32_t multiplier, shift;
 } tinydsn_matmul;
 
 void tinydsn_batch_matmul_s16(const tinydsn_matmul *matmul, const int16_t *a, const int16_t *b,

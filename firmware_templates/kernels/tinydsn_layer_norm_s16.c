@@ -65,7 +65,7 @@ static void scale_fast(const tinydsn_layer_norm *norm, const int16_t *x, int32_t
         const int32_t d = (int32_t)((uint32_t)(columns * x[i] - sum) << up);
         const int32_t u = (int32_t)(((int64_t)d * root + (1 << 29)) >> 30);
         const int32_t product = (int32_t)(((int64_t)u * gamma[i]) >> 32);
-        output[i] = tinydsn_saturate16(((product + half) >> down) + beta[i]);
+        output[i] = (int16_t)tinydsn_saturate16(((product + half) >> down) + beta[i]);
     }
 }
 

@@ -18,14 +18,14 @@
 #define TINYDSN_MVE 0
 #endif
 
-#if defined(__ARM_FEATURE_DSP) && (__ARM_FEATURE_DSP == 1) && !TINYDSN_MVE
+#if defined(__ARM_FEATURE_DSP) && (__ARM_FEATURE_DSP == 1)
 #define TINYDSN_DSP 1
 #else
 #define TINYDSN_DSP 0
 #endif
 
 #ifndef TINYDSN_INTERLEAVED
-#define TINYDSN_INTERLEAVED TINYDSN_DSP
+#define TINYDSN_INTERLEAVED (TINYDSN_DSP && !TINYDSN_MVE)
 #endif
 
 #if TINYDSN_MVE
@@ -74,14 +74,15 @@ static inline int32_t tinydsn_clamp(int32_t value, int32_t low, int32_t high)
     return value > high ? high : value;
 }
 
-static inline int16_t tinydsn_saturate16(int32_t value)
+/* SSAT: the nearest value that int16 can hold. */
+static inline int32_t tinydsn_saturate16(int32_t value)
 {
 #if TINYDSN_DSP
     int32_t result;
     __asm("ssat %0, #16, %1" : "=r"(result) : "r"(value));
-    return (int16_t)result;
+    return result;
 #else
-    return (int16_t)tinydsn_clamp(value, INT16_MIN, INT16_MAX);
+    return tinydsn_clamp(value, INT16_MIN, INT16_MAX);
 #endif
 }
 

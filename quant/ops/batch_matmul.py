@@ -2,6 +2,7 @@
 
 B may be absent (two axes). Integer meaning: TFLite BATCH_MATMUL. int8: int32 sum of centred products,
 double rounding. int16: int64 sum, multiplier cut to Q15 (the attribute ``multiplier``), one rounding.
+Results beyond 32 bits saturate; in TFLite those wrap around.
 """
 
 from __future__ import annotations
@@ -57,9 +58,11 @@ def quantize(request: QuantizeRequest) -> Quantized:
     one, two, out = (quantization(t) for t in (request.inputs[0], request.inputs[1], request.outputs[0]))
     # the product in float32, as TFLite computes it
     product = float(np.float32(one.scale[0]) * np.float32(two.scale[0]))
-    multiplier, shift = fixed_point.quantize_multiplier(product / out.scale[0])
     if request.outputs[0].dtype == "int16":
+        multiplier, shift = fixed_point.quantize_wide(product / out.scale[0])
         multiplier = fixed_point.reduce_multiplier(multiplier)
+    else:
+        multiplier, shift = fixed_point.quantize_multiplier(product / out.scale[0])
     return remake(
         request,
         {
@@ -91,14 +94,17 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
 
 
 def accumulator(operator: Operator, graph: Graph) -> Accumulator | None:
-    """K products of the largest centred values."""
+    """K products of the largest centred values; int8: after the left shift before the multiplier."""
     a, b = (graph.tensors[name] for name in operator.inputs)
     low, high = INTEGER_RANGE[a.dtype]
     largest = [
         max(abs(low + integer(operator.attributes, name)), abs(high + integer(operator.attributes, name)))
         for name in ("offset1", "offset2")
     ]
-    return Accumulator(a.shape[-1] * largest[0] * largest[1], 48 if a.dtype == "int16" else 32)
+    bound = a.shape[-1] * largest[0] * largest[1]
+    if a.dtype == "int16":
+        return Accumulator(bound, 48)
+    return Accumulator(bound << max(integer(operator.attributes, "shift"), 0), 32)
 
 
 def macs(operator: Operator, tensors: Mapping[str, Tensor]) -> int:

@@ -123,10 +123,10 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
 
 
 def accumulator(operator: Operator, graph: Graph) -> Accumulator | None:
-    """V for the widest row: C * (C * 65535)**2 + epsilon must stay below 2**63."""
+    """V, for a row with half of its elements at each rim."""
     columns = graph.tensors[operator.inputs[0]].shape[-1]
-    # Σ d² = C * (C Σ x² - (Σ x)²) is largest when half of the row is at each rim
-    spread = columns**3 * 32768**2
+    # Σ d² = C * (C Σ x² - (Σ x)²); elements above the mean and below it: 65535² * C * high * low
+    spread = columns * (columns // 2) * (columns - columns // 2) * 65535**2
     return Accumulator(spread + int(operator.attributes["epsilon"]), 64)  # type: ignore[arg-type]
 
 

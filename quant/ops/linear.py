@@ -9,7 +9,10 @@ from quant.graph import INTEGER_RANGE, Attribute, Graph, Operator, Quantization,
 from quant.ops.base import Accumulator, Attributes, Quantized, QuantizeRequest
 
 
-SMALLEST_PEAK = 1e-30
+SMALLEST_SCALE = 1e-30
+"""Channels whose weights and bias are below it have scale 1, and so are zero."""
+LARGEST_BIAS = 2**29
+"""A bias takes at most a quarter of an int32 sum."""
 
 
 def activate_float(values: np.ndarray, attributes: Attributes) -> np.ndarray:
@@ -34,15 +37,18 @@ def activation_range(attributes: Attributes, output: Tensor) -> tuple[int, int]:
     return low, high
 
 
-def quantize_weights(weight: np.ndarray, axis: int, bits: int) -> tuple[np.ndarray, tuple[float, ...]]:
+def quantize_weights(
+    weight: np.ndarray, axis: int, bits: int, floor: np.ndarray
+) -> tuple[np.ndarray, tuple[float, ...]]:
     """Symmetric per-channel weights of ``bits`` bits: (int8 values, scale of each channel).
 
-    Scales are float32 numbers, as TFLite's are. A channel of zeros (or below ``SMALLEST_PEAK``) has scale 1.
+    ``floor``: smallest scale of each channel. Scales are float32 numbers, as TFLite's are.
     """
     top = 2 ** (bits - 1) - 1
     other = tuple(index for index in range(weight.ndim) if index != axis)
     peak = np.max(np.abs(weight), axis=other).astype(np.float64)
-    scale = np.where(peak >= SMALLEST_PEAK, peak / top, 1.0).astype(np.float32).astype(np.float64)
+    scale = np.maximum(peak / top, floor)
+    scale = np.where(scale >= SMALLEST_SCALE, scale, 1.0).astype(np.float32).astype(np.float64)
     shape = [1] * weight.ndim
     shape[axis] = -1
     values = np.clip(np.round(weight / scale.reshape(shape)), -top, top).astype(np.int8)
@@ -58,15 +64,17 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
     operator, (output,) = request.operator, request.outputs
     data = request.inputs[0]
     assert data is not None and data.quantization is not None and output.quantization is not None
-    values, scales = quantize_weights(request.constants[1], channel_axis, request.weight_bits)
+    weight = request.constants[1]
+    bias = request.constants.get(2, np.zeros(weight.shape[channel_axis])).astype(np.float64)
     wide = data.dtype == "int16"
     bias_type = np.int64 if wide else np.int32
     input_scale = data.quantization.scale[0]
+    floor = np.abs(bias) / (input_scale * LARGEST_BIAS)
+    values, scales = quantize_weights(weight, channel_axis, request.weight_bits, floor)
     bias_scales = np.array([input_scale * scale for scale in scales])
-    bias = request.constants.get(2, np.zeros(len(scales)))
-    limit = 2**31 - 1
-    bias_values = np.clip(np.round(bias / bias_scales), -limit, limit).astype(bias_type)
-    pairs = [fixed_point.quantize_multiplier(scale / output.quantization.scale[0]) for scale in bias_scales]
+    bias_values = np.round(bias / bias_scales).astype(bias_type)
+    to_pair = fixed_point.quantize_wide if wide else fixed_point.quantize_multiplier
+    pairs = [to_pair(scale / output.quantization.scale[0]) for scale in bias_scales]
     low, high = activation_range(operator.attributes, output)
     attributes: dict[str, Attribute] = {
         **operator.attributes,
@@ -97,7 +105,10 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
 def finish(
     attributes: Attributes, accumulator: np.ndarray, bias: np.ndarray | None, dtype: np.dtype
 ) -> np.ndarray:
-    """Bias, requantize, zero point and clamp of an accumulator [..., channels] (int64 values)."""
+    """Bias, requantize, zero point and clamp of an accumulator [..., channels] (int64 values).
+
+    int16 results beyond 32 bits saturate; in TFLite and CMSIS-NN those wrap around.
+    """
     total = accumulator if bias is None else accumulator + bias.astype(np.int64)
     multiplier = np.array(attributes["multiplier"], np.int64)
     shift = np.array(attributes["shift"], np.int64)
@@ -112,7 +123,11 @@ def finish(
 
 
 def worst_accumulator(operator: Operator, graph: Graph, channel_axis: int) -> Accumulator:
-    """Largest |accumulator| over output channels for any input of the input's integer type."""
+    """Largest |accumulator| over output channels for any input of the input's integer type.
+
+    int8: after the left shift that comes before the multiplier, 32 bits. int16: 48 bits, so that its product
+    with the multiplier of 16 bits stays within 64.
+    """
     data = graph.tensors[operator.inputs[0]]
     weight = graph.constants[operator.inputs[1]].astype(np.int64)
     bias = graph.constants[operator.inputs[2]].astype(np.int64)
@@ -121,4 +136,8 @@ def worst_accumulator(operator: Operator, graph: Graph, channel_axis: int) -> Ac
     largest = max(abs(low + offset), abs(high + offset))
     other = tuple(index for index in range(weight.ndim) if index != channel_axis)
     sums = np.sum(np.abs(weight), axis=other) * largest + np.abs(bias)
-    return Accumulator(int(np.max(sums)), 64 if data.dtype == "int16" else 32)
+    if data.dtype == "int16":
+        return Accumulator(int(np.max(sums)), 48)
+    shifts = operator.attributes["shift"]
+    assert isinstance(shifts, tuple)
+    return Accumulator(max(int(s) << max(int(k), 0) for s, k in zip(sums, shifts, strict=True)), 32)

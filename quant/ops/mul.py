@@ -9,10 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from quant import fixed_point
-from quant.graph import DType, Operator
+from quant.graph import INTEGER_RANGE, DType, Graph, Operator
 from quant.ops import elementwise
-from quant.ops.base import Arrays, Attributes, OperatorDefinition, Quantized, QuantizeRequest, Slot, Slots
-from quant.ops.common import integer, no_accumulator, quantization, remake
+from quant.ops.base import (
+    Accumulator,
+    Arrays,
+    Attributes,
+    OperatorDefinition,
+    Quantized,
+    QuantizeRequest,
+    Slot,
+    Slots,
+)
+from quant.ops.common import integer, quantization, remake
 from quant.ops.linear import activation_range
 
 
@@ -55,6 +64,16 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
     return (np.clip(scaled + integer(attributes, "output_offset"), low, high).astype(a.dtype),)
 
 
+def accumulator(operator: Operator, graph: Graph) -> Accumulator | None:
+    """The largest product, after the left shift that comes before the multiplier."""
+    largest = 1
+    for name, offset in zip(operator.inputs, ("offset1", "offset2"), strict=True):
+        low, high = INTEGER_RANGE[graph.tensors[name].dtype]
+        zero = integer(operator.attributes, offset)
+        largest *= max(abs(low + zero), abs(high + zero))
+    return Accumulator(largest << max(integer(operator.attributes, "shift"), 0), 32)
+
+
 DEFINITION = OperatorDefinition(
     kind="mul",
     summary="elementwise product, optional ReLU",
@@ -63,7 +82,7 @@ DEFINITION = OperatorDefinition(
     slots=slots,
     quantize=quantize,
     reference=reference,
-    accumulator=no_accumulator,
+    accumulator=accumulator,
     macs=elementwise.macs,
     constraints=(elementwise.second_repeats,),
 )

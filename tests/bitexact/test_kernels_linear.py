@@ -21,6 +21,7 @@ def linear(
     weight = rng.uniform(-2, 2, (channels, columns)) / np.sqrt(columns)
     weight[0] = 0  # a channel without weights
     bias = rng.standard_normal(channels) / 4
+    bias[0] *= seed > 0
     zero = 7 if dtype == "int8" else 0
     data = scaled("x", (rows, columns), dtype, 2.0**-12 if dtype == "int16" else 0.031, zero)
     output = scaled("y", (rows, channels), dtype, output_scale, -zero)

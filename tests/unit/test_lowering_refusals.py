@@ -33,7 +33,7 @@ class Step(nn.Module):
 def message(function: Callable[..., object], shape: tuple[int, ...] = (4,), **parts: nn.Module) -> str:
     """The whole message of the refusal, with the line as LINE.
 
-    torch records frames of ``forward`` only, so that is the line; errors of export itself know the function's.
+    torch records frames of ``forward`` only, so that is the line; errors of export know the function's.
     """
     with pytest.raises(UnsupportedOperator) as caught:
         lower(Step(function, **parts), torch.zeros(shape))
@@ -43,6 +43,10 @@ def message(function: Callable[..., object], shape: tuple[int, ...] = (4,), **pa
 
 def lstm(self: nn.Module, x: Tensor) -> Tensor:
     return self.rnn(x[None])[0]
+
+
+def two_steps(self: nn.Module, x: Tensor) -> Tensor:
+    return self.rnn(x.view(2, 2), torch.zeros(1, 2))[0]
 
 
 def upsampled(self: nn.Module, x: Tensor) -> Tensor:
@@ -107,6 +111,10 @@ def test_operators_outside_the_table() -> None:
 
 
 def test_uses_outside_the_table() -> None:
+    assert message(two_steps, rnn=nn.GRU(2, 2)) == (
+        "aten.gru.input at LINE: 2 time steps (must be one frame); use torch.nn.GRUCell, with its state in a "
+        "buffer"
+    )
     assert message(multiplied) == (
         "aten.mul.Tensor at LINE: a decision is used as a number; use torch.cond(logits[k] > threshold, "
         "taken, skipped, operands)"

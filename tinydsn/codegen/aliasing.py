@@ -47,6 +47,7 @@ class Aliases:
         self.graph = graph
         self.usage = _usage(graph)
         self.groups: dict[str, Group] = {}
+        self.views: set[str] = set()
         states = {state.tensor for state in graph.states}
         for name, tensor in graph.tensors.items():
             constant = name in graph.constants and name not in states
@@ -102,6 +103,7 @@ class Aliases:
             group, start = self.location(source)
             item = self.graph.tensors[source].nbytes // max(1, self.graph.tensors[source].size)
             self._embed(self.groups[target], group, start + offset * item)
+            self.views.add(target)
 
     def _place_taken(self) -> None:
         """A branch's output is what its body computed, when the body made all of that buffer."""
@@ -194,7 +196,8 @@ class Aliases:
                 continue
             at, target = self.usage.defined[operator.outputs[0]], operator.outputs[0]
             outer, start = self.location(target)
-            others = [self.usage.defined.get(name, NEVER) for name in outer.offsets if name != target]
+            written = [name for name in outer.offsets if name != target and name not in self.views]
+            others = [self.usage.defined.get(name, NEVER) for name in written]
             if outer.owner or any(index < at for index in others):
                 continue
             rewritten = min((index for index in others if index > at), default=len(self.usage.program))

@@ -33,7 +33,7 @@ SCHEMA: Mapping[str, Mapping[str, type]] = {
     "flash": {"origin": int, "size": int},
     "ram": {"origin": int, "size": int},
     "qemu": {"machine": str, "cpu": str},
-    "renode": {"cpu": str, "since": str},
+    "renode": {"cpu": str, "newer_than": str},
 }
 """Keys and types of a board file: of the file itself (""), and of each of its tables."""
 
@@ -42,7 +42,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "flash": ("origin", "size"),
     "ram": ("origin", "size"),
     "qemu": ("machine",),
-    "renode": ("cpu", "since"),
+    "renode": ("cpu",),
 }
 REQUIRED_OF_TARGETS = ("clock_hz", "stack_bytes", "flash", "ram")
 """What every board but the host needs as well."""
@@ -79,10 +79,10 @@ class Qemu:
 
 @dataclass(frozen=True)
 class Renode:
-    """Renode's processor type for a board, and the first release that runs our code on it."""
+    """Renode's processor type for a board, and the last release that cannot run our code on it ("": none)."""
 
     cpu: str
-    since: str
+    newer_than: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Board:
             "flash": self.flash.size if self.flash else None,
             "ram": self.ram.size if self.ram else None,
             "qemu": self.qemu.machine if self.qemu else None,
-            "renode": f"{self.renode.since} or newer" if self.renode else None,
+            "renode": self.renode and (f"newer than {self.renode.newer_than}" if self.renode.newer_than else "yes"),
             "notes": self.notes,
         }
 

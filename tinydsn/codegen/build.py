@@ -41,8 +41,10 @@ class BuildResult:
     symbols: Mapping[str, int]
 
 
-def build(project_dir: Path, board: Board) -> BuildResult:
+def build(project_dir: Path, board: Board, defines: Sequence[str] = ()) -> BuildResult:
     """Compile the project in ``project_dir`` for ``board`` and link ``build/tinydsn.elf``.
+
+    ``defines``: further macros, such as "TINYDSN_TRACE".
 
     Raises ConfigError for a folder that is no project, ToolchainError when a compiler is missing or fails,
     BoardError when flash or RAM do not suffice (by how much, and the largest parts).
@@ -57,6 +59,7 @@ def build(project_dir: Path, board: Board) -> BuildResult:
     files = [*library_sources(paths), *app]
     includes = [f"-I{project_dir / name}" for name in ("include", "src", "kernels", "runtime", "app")]
     flags = [*board.flags, *COMPILE_FLAGS, *includes, *cmsis_include_flags()]
+    flags += [f"-D{define}" for define in defines]
 
     def compile_one(name: str) -> str:
         built = folder / f"{name.replace('/', '_')}.o"

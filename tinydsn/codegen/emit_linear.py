@@ -270,9 +270,12 @@ def _bias(request: Request) -> np.ndarray:
 
 
 def _reduced(request: Request) -> tuple[np.ndarray, np.ndarray]:
+    """Q15 multiplier and left shift of each channel; 0 and 0 for channels without weights and bias, which
+    are zero whatever their scale says."""
     multiplier = request.integers("multiplier")
     reduced = np.array([fixed_point.reduce_multiplier(value) for value in multiplier], np.int64)
-    return reduced, np.array(request.integers("shift"), np.int64)
+    live = np.any(_weight_rows(request), axis=1) | (_bias(request) != 0)
+    return np.where(live, reduced, 0), np.where(live, np.array(request.integers("shift"), np.int64), 0)
 
 
 def _check_int32_result(request: Request) -> None:

@@ -40,20 +40,26 @@ def batch_matmul(request: Request) -> Call:
     """``tinydsn_batch_matmul_s16`` / ``_s8``."""
     shape, inner = request.output.shape, request.input().shape[-1]
     rows, columns = shape[-2], shape[-1]
-    wide = request.output.dtype == "int16"
     fields = {
         "batches": request.output.size // (rows * columns),
         "rows": rows,
         "inner": inner,
         "columns": columns,
         "transposed": int(bool(request.operator.attributes["transpose_b"])),
-        "offset1": request.integer("offset1"),
-        "offset2": request.integer("offset2"),
-        "output_offset": request.integer("output_offset"),
-        "multiplier": request.integer("multiplier"),
-        "shift": request.integer("shift"),
-        "low": -32768 if wide else -128,
-        "high": 32767 if wide else 127,
     }
-    kernel = "tinydsn_batch_matmul_s16" if wide else "tinydsn_batch_matmul_s8"
-    return Call("batch_matmul", {"fields": fields}, kernels=(kernel,))
+    multiplier, shift = request.integer("multiplier"), request.integer("shift")
+    if request.output.dtype == "int16":
+        fields |= _matmul_scale(multiplier, 14 - shift, inner)
+        return Call("batch_matmul", {"fields": fields}, kernels=("tinydsn_batch_matmul_s16",))
+    fields |= {name: request.integer(name) for name in ("offset1", "offset2", "output_offset")}
+    fields |= {"multiplier": multiplier, "shift": shift}
+    return Call("batch_matmul", {"fields": fields}, kernels=("tinydsn_batch_matmul_s8",))
+
+
+def _matmul_scale(multiplier: int, right: int, inner: int) -> dict[str, int]:
+    """Multiplier and shift of ``tinydsn_matmul``: by the product's upper half where nothing can overflow."""
+    widened = multiplier << max(0, 32 - right)
+    largest = inner * 2**30 * widened
+    if widened < 2**31 and largest < 2**63 and largest >> 32 < 2**31 - 1:
+        return {"upper": 1, "multiplier": widened, "shift": max(0, right - 32)}
+    return {"upper": 0, "multiplier": multiplier, "shift": right}

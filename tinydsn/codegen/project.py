@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from quant.errors import ConfigError
 from quant.graph import IntegerGraph
 from quant.reference import hop_of
-from tinydsn.codegen.app import app_files
+from tinydsn.codegen.app import Files, app_files
 from tinydsn.codegen.board import Board
 from tinydsn.codegen.design import Design, check_interface, design
 from tinydsn.codegen.kernels import code_target
@@ -46,11 +46,13 @@ def generate(
     model_sha256: str,
     selftest: SelfTest | None = None,
     memory: Memory | None = None,
+    files: Files | None = None,
 ) -> Project:
     """Write the project of ``graph`` for ``board`` into the folder ``output``.
 
-    ``memory`` (of an earlier build) is stated in the header. An earlier project in ``output`` is replaced
-    as a whole; ConfigError for any other folder. GraphError, UnsupportedOperator: see `design`.
+    ``memory`` (of an earlier build) is stated in the header; ``files``: see `app_files`. An earlier
+    project in ``output`` is replaced as a whole; ConfigError for any other folder. GraphError,
+    UnsupportedOperator: see `design`.
     """
     _check_folder(output)
     check_interface(graph)
@@ -60,7 +62,7 @@ def generate(
     output.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
-        _write(scratch / "project", made, board, labels, manifest)
+        _write(scratch / "project", made, board, labels, manifest, app_files(board, files))
         if output.exists():
             os.replace(output, scratch / "old")
         os.replace(scratch / "project", output)
@@ -117,8 +119,15 @@ def _manifest(made: Design, board: Board, labels: Labels) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, made: Design, board: Board, labels: Labels, manifest: dict[str, Any]) -> None:
-    files = sources(made, labels) | _copied(made) | app_files(board)
+def _write(
+    folder: Path,
+    made: Design,
+    board: Board,
+    labels: Labels,
+    manifest: dict[str, Any],
+    app: Mapping[str, str],
+) -> None:
+    files = {**sources(made, labels), **_copied(made), **app}
     script = LINKER_SCRIPT if LINKER_SCRIPT in files else ""
     values = common_values(made, labels) | {
         "prefix": board.prefix,

@@ -116,14 +116,21 @@ def sources(made: Design, labels: Labels) -> dict[str, str]:
 
 
 def operators(made: Design) -> list[dict[str, Any]]:
-    """Function, title, comment lines and body of each operator that has something to do."""
+    """Function, comments, body and output of each operator that has something to do."""
     rows = []
-    for operator in made.graph.operators():
+    for index, operator in enumerate(made.graph.operators()):
         text = body(made, operator)
         if text:
-            title = comment_safe(f"{operator.name}: {operator.kind}")
-            row = {"function": made.functions[operator.name], "title": title, "body": text}
-            rows.append({**row, "comment": _comment(made, operator)})
+            row = {
+                "index": index,
+                "function": made.functions[operator.name],
+                "title": comment_safe(f"{operator.name}: {operator.kind}"),
+                "comment": _comment(made, operator),
+                "body": text,
+                "output": made.pointer(operator.outputs[0]),
+                "bytes": made.graph.tensors[operator.outputs[0]].nbytes,
+            }
+            rows.append(row)
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from tinydsn.emulation.host import run_host
 from tinydsn.emulation.qemu import run_qemu
-from tinydsn.emulation.renode import run_renode
+from tinydsn.emulation.renode import find_renode, run_renode
 from tinydsn.emulation.result import RunResult
 
-__all__ = ["RunResult", "run_host", "run_qemu", "run_renode"]
+__all__ = ["RunResult", "find_renode", "run_host", "run_qemu", "run_renode"]

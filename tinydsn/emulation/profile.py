@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,9 @@ def address_map(elf: Path) -> AddressMap:
     functions = _functions(elf)
     missing = [name for name in (FRAME, CALLER) if name not in functions]
     if missing:
-        raise ToolchainError(f"{elf}: has no function {missing[0]}; instructions cannot be counted (build it again)")
+        raise ToolchainError(
+            f"{elf}: has no function {missing[0]}; instructions cannot be counted (build it again)"
+        )
     names = tuple(sorted({name.split(".")[0] for name in functions if _is_operator(name)}, key=_order))
     lines = [f"columns {len(names):x}"]
     # The function itself comes before its clones: the first one's start is the frame's entry.
@@ -72,7 +75,7 @@ def _functions(elf: Path) -> dict[str, tuple[int, int]]:
 
     try:
         with open(elf, "rb") as handle:
-            table = ELFFile(handle).get_section_by_name(".symtab")
+            table: Any = ELFFile(handle).get_section_by_name(".symtab")
             symbols = list(table.iter_symbols()) if table else []
     except (OSError, ELFError) as error:
         raise ToolchainError(f"{elf}: cannot be read as an ELF program ({error})") from error

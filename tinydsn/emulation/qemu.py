@@ -30,8 +30,9 @@ def run_qemu(
     profile: bool = True,
     timeout: float | None = None,
 ) -> RunResult:
-    """Send int16 ``pcm`` [n] through ``elf`` on the emulated ``board``; ``forced`` (uint32 [frames]) overrules
-    the gates. ``profile`` counts instructions.
+    """Send int16 ``pcm`` [n] through ``elf`` on the emulated ``board``.
+
+    ``forced`` (uint32 [frames]) overrules the gates. ``profile`` counts instructions.
 
     Raises BoardError when QEMU does not have the board, ToolchainError when QEMU or the plugin's compiler is
     missing, or when the program fails or exceeds ``timeout`` seconds.

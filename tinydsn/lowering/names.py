@@ -51,7 +51,9 @@ def module_path(node: torch.fx.Node) -> str:
 def owner(parameter: str) -> str:
     """Module path that a parameter's name suggests: ``gru.weight_ih`` -> ``gru``, ``scale`` -> ``scale``."""
     path, _, leaf = parameter.rpartition(".")
-    return path if path and leaf.startswith(("weight", "bias", "in_proj_")) else parameter
+    if leaf in ("in_proj_weight", "in_proj_bias"):
+        return join(path, "in_proj")
+    return path if path and leaf.startswith(("weight", "bias")) else parameter
 
 
 def common_path(parameters: Iterable[str]) -> str:

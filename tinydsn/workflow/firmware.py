@@ -51,8 +51,8 @@ def run_firmware(firmware: Firmware, pcm: np.ndarray, pattern: GatePattern) -> R
     forced = pattern.forced(frames, graph.gates)
     words = None if forced is None else to_words(forced)
     if firmware.board.name == "host":
-        return run_host(firmware.built.elf, pcm, words, gates=graph.gates)
-    return run_qemu(firmware.built.elf, firmware.board, pcm, words, gates=graph.gates)
+        return run_host(firmware.built.elf, pcm, words)
+    return run_qemu(firmware.built.elf, firmware.board, pcm, words)
 
 
 def record_selftest(graph: IntegerGraph) -> SelfTest:
