@@ -40,7 +40,7 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 
 
 def quantize_rescale(real: float) -> tuple[int, int]:
-    """As ``quantize_multiplier``, for a factor of values of at most 17 bits; one above 2**15 becomes just less.
+    """As ``quantize_multiplier``, for values of at most 17 bits; a factor above 2**15 becomes just less.
 
     The left shift then never leaves int32, and as one unit already gives 2**15 the int16 result is the same.
     """
@@ -48,7 +48,7 @@ def quantize_rescale(real: float) -> tuple[int, int]:
 
 
 def quantize_wide(real: float) -> tuple[int, int]:
-    """As ``quantize_multiplier``, for ``requantize_s64``: a shift above 7 is an error there (as in TFLite)."""
+    """As ``quantize_multiplier``, for ``requantize_s64``, where a shift above 7 is an error as in TFLite."""
     multiplier, shift = quantize_multiplier(real)
     if shift > LONGEST_WIDE_SHIFT:
         raise QuantizationError(

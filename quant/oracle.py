@@ -39,7 +39,7 @@ class Step:
 
 @dataclass
 class Model:
-    """What goes into the file: tensors in order, constant values, steps, and the model's inputs and output."""
+    """What goes into the file: tensors in order, constant values, steps, the model's inputs and outputs."""
 
     tensors: dict[str, Tensor]
     constants: dict[str, np.ndarray]
@@ -170,9 +170,7 @@ def _fully_connected(operator: Operator, model: Model) -> None:
 
 def _leaky_relu(operator: Operator, model: Model) -> None:
     fields = {"Alpha": float(operator.attributes["alpha"])}  # type: ignore[arg-type]
-    model.steps.append(
-        Step("LEAKY_RELU", operator.inputs[:1], operator.outputs, "LeakyReluOptions", fields)
-    )
+    model.steps.append(Step("LEAKY_RELU", operator.inputs[:1], operator.outputs, "LeakyReluOptions", fields))
 
 
 def _softmax(operator: Operator, model: Model) -> None:

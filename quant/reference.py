@@ -28,8 +28,8 @@ class Executor:
     """Frame-by-frame execution of a float or an integer graph, with its states.
 
     ``observe`` is called with (operator, tensor name, value) for every tensor an executed operator writes,
-    and with None as operator for inputs and for what leaves a gated region. ``bias`` is added to gate logits, in the logits' integer scale
-    (``tinydsn_set_bias``).
+    and with None as operator for inputs and for what leaves a gated region. ``bias`` is added to gate logits,
+    in the logits' integer scale (``tinydsn_set_bias``).
     """
 
     def __init__(self, graph: Graph, observe: Observer | None = None) -> None:

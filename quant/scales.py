@@ -9,6 +9,7 @@ differs, a ``requantize`` operator is inserted.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,9 @@ from quant.precision import Precision
 # that is somewhat louder than the calibration set does not saturate.
 INT16_HEADROOM = 1.25
 SMALLEST_SCALE = 2.0**-60
+# A fixed scale also holds values that lie less than this factor outside it: the 1.0 of a sigmoid in Q15, or
+# audio that overshoots a little.
+OVERSHOOT = 1 + 2.0**-8
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,11 @@ class Group:
     low: float = math.inf
     high: float = -math.inf
 
-    def join(self, other: Group) -> Group | None:
-        """The demands of both together, or None when they contradict."""
+    def join(self, other: Group, saturate: bool = False) -> Group | None:
+        """The demands of both together, or None when they contradict.
+
+        A fixed scale contradicts values that it cannot hold, unless they may ``saturate``.
+        """
         if self.dtype != other.dtype:
             return None
         fixed = self.fixed or other.fixed
@@ -47,7 +54,16 @@ class Group:
         power_of_two = self.power_of_two or other.power_of_two
         if fixed and power_of_two and math.frexp(fixed.scale[0])[0] != 0.5:
             return None
-        return Group(self.dtype, fixed, power_of_two, min(self.low, other.low), max(self.high, other.high))
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        if fixed:
+            bottom, top = (
+                OVERSHOOT * fixed.scale[0] * (limit - fixed.zero_point)
+                for limit in INTEGER_RANGE[self.dtype]
+            )
+            if not saturate and (low < bottom or high > top):
+                return None
+            low, high = max(low, bottom), min(high, top)
+        return Group(self.dtype, fixed, power_of_two, low, high)
 
     def quantization(self) -> Quantization | None:
         """Scale and zero point, or None when no value was ever seen."""
@@ -84,11 +100,13 @@ class Groups:
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}
         self._group: dict[str, Group] = {}
+        self._members: dict[str, int] = {}
 
     def add(self, key: str, group: Group) -> None:
         """A new slot."""
         self._parent[key] = key
         self._group[key] = group
+        self._members[key] = 1
 
     def root(self, key: str) -> str:
         """Representative of the slot's group."""
@@ -101,16 +119,21 @@ class Groups:
         """The slot's group."""
         return self._group[self.root(key)]
 
-    def join(self, one: str, two: str) -> bool:
+    def alone(self, key: str) -> bool:
+        """Whether the slot was joined with no other."""
+        return self._members[self.root(key)] == 1
+
+    def join(self, one: str, two: str, saturate: bool = False) -> bool:
         """Join two groups; False (and no change) when their demands contradict."""
         first, second = self.root(one), self.root(two)
         if first == second:
             return True
-        joined = self._group[first].join(self._group[second])
+        joined = self._group[first].join(self._group[second], saturate)
         if joined is None:
             return False
         self._parent[second] = first
         self._group[first] = joined
+        self._members[first] += self._members[second]
         return True
 
 
@@ -169,8 +192,10 @@ def _add_sources(groups: Groups, graph: Graph, ranges: Mapping[str, Range], prec
     for state in graph.states:
         bits = precision.width("states", state.tensor)
         initial = graph.constants.get(state.tensor)
-        low, high = (0.0, 0.0) if initial is None else (float(initial.min()), float(initial.max()))
-        groups.add(state.tensor, Group("int8" if bits == 8 else "int16", low=low, high=high))
+        seen = ranges.get(state.next, Range(0.0, 0.0)).join(Range(0.0, 0.0))
+        if initial is not None:
+            seen = seen.join(Range(float(initial.min()), float(initial.max())))
+        groups.add(state.tensor, Group("int8" if bits == 8 else "int16", low=seen.low, high=seen.high))
 
 
 def _slot_key(operator: Operator, side: str, index: int) -> str:
@@ -192,14 +217,14 @@ def _add_operator(
             if name in graph.constants and name not in state_names:
                 values = graph.constants[name]
                 group = replace(group, low=float(values.min()), high=float(values.max()))
-            elif name in ranges:
+            elif name in ranges and not slot.fixed:
                 group = replace(group, low=ranges[name].low, high=ranges[name].high)
             groups.add(_slot_key(operator, "in", index), group)
     for name, slot in zip(operator.outputs, slots.outputs, strict=True):
         if slot is None:
             continue
         group = _slot_group(slot, dtype)
-        if name in ranges:
+        if name in ranges and not slot.fixed:
             group = replace(group, low=ranges[name].low, high=ranges[name].high)
         groups.add(name, group)
     for same in slots.same:
@@ -276,6 +301,7 @@ def _join_readers(groups: Groups, graph: Graph, state_names: set[str]) -> Graph:
     """
     made: dict[str, list[str]] = {}
     nodes: list[Node] = []
+    readers = Counter(name for operator in graph.operators() for name in operator.inputs)
 
     def rewire(operator: Operator, into: list[Operator], visible: dict[str, list[str]]) -> Operator:
         nonlocal graph
@@ -286,7 +312,9 @@ def _join_readers(groups: Groups, graph: Graph, state_names: set[str]) -> Graph:
                 continue
             key = _slot_key(operator, "in", index)
             candidates = (name, *visible.get(name, ()))
-            found = next((candidate for candidate in candidates if groups.join(candidate, key)), None)
+            # a requantize in front of the only reader would saturate in the same way
+            saturate = readers[name] == 1 and groups.alone(name) and groups.alone(key)
+            found = next((item for item in candidates if groups.join(item, key, saturate)), None)
             if found is None:
                 graph, requantize = _requantize(groups, graph, name, key)
                 into.append(requantize)

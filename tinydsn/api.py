@@ -6,10 +6,13 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from quant.errors import ConfigError, TinydsnError
+from quant.errors import BoardError, ConfigError, TinydsnError
 from quant.model_file import write_atomically
+
+if TYPE_CHECKING:
+    from tinydsn.workflow.verification import Verification
 
 VERIFY_SCHEMA = 1
 
@@ -55,7 +58,13 @@ def build(source: str, board: str | None = None, output: Path | None = None) -> 
             raise ConfigError("building a model needs --board NAME (see `tinydsn boards`)")
         name = board
         built = build_firmware(load_model(source), board, output or Path("out") / board).built
-    return {"board": name, "elf": str(built.elf), "flash": built.flash, "ram": built.ram, "weights": built.weights}
+    return {
+        "board": name,
+        "elf": str(built.elf),
+        "flash": built.flash,
+        "ram": built.ram,
+        "weights": built.weights,
+    }
 
 
 def _project_board(folder: Path) -> str:
@@ -74,7 +83,7 @@ def run(
     from quant.gates import parse_pattern
     from tinydsn.audio.files import read_wav, write_wav
     from tinydsn.codegen.toolchain import versions
-    from tinydsn.workflow.firmware import build_firmware, load_share, memory, run_firmware
+    from tinydsn.workflow.firmware import build_firmware, load_share, memory, overload, run_firmware
     from tinydsn.workflow.models import load_model
     from tinydsn.workflow.verification import statistics
 
@@ -89,6 +98,8 @@ def run(
         result = run_firmware(firmware, pcm, pattern)
         instructions = None if result.instructions is None else statistics(result.instructions)
         load = load_share(firmware, instructions) if instructions else None
+        if load and load["status"] == "error":
+            raise BoardError(overload(firmware.board, load))
         sizes = memory(firmware, result.stack)
     write_wav(out, result.pcm[: len(pcm)], rate)
     return {
@@ -142,7 +153,7 @@ def expand_boards(boards: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def verification_json(result: Any, model_sha256: str) -> dict[str, Any]:
+def verification_json(result: Verification, model_sha256: str) -> dict[str, Any]:
     """The schema that ``verify --json`` prints."""
     from tinydsn.codegen.toolchain import versions
     from tinydsn.workflow.firmware import memory
@@ -153,8 +164,23 @@ def verification_json(result: Any, model_sha256: str) -> dict[str, Any]:
         "model_sha256": model_sha256,
         "toolchain": versions(),
         "results": [cell.result for cell in result.cells],
-        "boards": {name: memory(item, stacks.get(name)) for name, item in result.firmware.items()},
+        "boards": {
+            name: {**memory(item, stacks.get(name)), "load": worst_load(result, name)}
+            for name, item in result.firmware.items()
+        },
     }
+
+
+def worst_load(result: Verification, board: str) -> dict[str, Any] | None:
+    """The heaviest load among a board's cells; None on the host."""
+    from tinydsn.workflow.firmware import load_share
+
+    found = [
+        load_share(result.firmware[board], cell.result["instructions"])
+        for cell in result.cells
+        if cell.board == board and cell.result["instructions"]
+    ]
+    return max(found, key=lambda load: load["worst_share"], default=None)
 
 
 def boards() -> dict[str, Any]:

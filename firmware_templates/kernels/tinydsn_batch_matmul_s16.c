@@ -9,28 +9,44 @@
 static inline int16_t finish(const tinydsn_matmul *matmul, int64_t sum)
 {
     if (matmul->upper) {
-        const int32_t high = (int32_t)((sum * matmul->multiplier) >> 32);
+        const int32_t high = (int32_t)(((uint64_t)sum * (uint32_t)matmul->multiplier) >> 32);
         return (int16_t)tinydsn_saturate16(((high >> matmul->shift) + 1) >> 1);
     }
     const int64_t scaled = (((sum * matmul->multiplier) >> matmul->shift) + 1) >> 1;
     return (int16_t)(scaled < INT16_MIN ? INT16_MIN : scaled > INT16_MAX ? INT16_MAX : scaled);
 }
 
-/* One row of a with b [columns][inner]. */
+/* One row of a with b [columns][inner], two columns at a time. */
 static void row_transposed(const tinydsn_matmul *matmul, const int16_t *a, const int16_t *b, int16_t *output)
 {
-    for (int32_t n = 0; n < matmul->columns; n++) {
+    const int32_t inner = matmul->inner;
+    int32_t n = matmul->columns;
+    for (; n >= 2; n -= 2) {
         const int16_t *left = a;
-        int64_t sum = 0;
-        for (int32_t pairs = matmul->inner >> 1; pairs > 0; pairs--) {
-            sum = tinydsn_smlald(tinydsn_load32(left), tinydsn_load32(b), sum);
+        const int16_t *next = b + inner;
+        int64_t sum0 = 0, sum1 = 0;
+        for (int32_t pairs = inner >> 1; pairs > 0; pairs--) {
+            const uint32_t pair = tinydsn_load32(left);
+            sum0 = tinydsn_smlald(pair, tinydsn_load32(b), sum0);
+            sum1 = tinydsn_smlald(pair, tinydsn_load32(next), sum1);
             left += 2;
             b += 2;
+            next += 2;
         }
-        if (matmul->inner & 1) {
-            sum += *left * *b++;
+        if (inner & 1) {
+            sum0 += *left * *b;
+            sum1 += *left * *next++;
         }
-        *output++ = finish(matmul, sum);
+        b = next;
+        *output++ = finish(matmul, sum0);
+        *output++ = finish(matmul, sum1);
+    }
+    if (n > 0) {
+        int64_t sum = 0;
+        for (int32_t k = 0; k < inner; k++) {
+            sum += a[k] * b[k];
+        }
+        *output = finish(matmul, sum);
     }
 }
 

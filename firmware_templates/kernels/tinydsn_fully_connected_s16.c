@@ -7,12 +7,23 @@
  */
 #include "tinydsn_kernels.h"
 
-/* scale: bias, multiplier and shift of the channel. relu: all ones to cut off negative results, or 0. */
-static inline int16_t finish(const int32_t *scale, int32_t sum, int32_t relu)
+/* What all channels of a matrix have in common, in registers. */
+typedef struct {
+    int32_t rounded;
+    int32_t relu; /* all ones to cut off negative results, or 0 */
+} finishing;
+
+/* scale: bias, multiplier and shift of the channel. */
+static inline int16_t finish(const int32_t *scale, int32_t sum, finishing how)
 {
-    const int32_t high = (int32_t)(((int64_t)sum * scale[1]) >> 32);
-    const int32_t result = tinydsn_saturate16(((high >> scale[2]) + 1) >> 1);
-    return (int16_t)(result & ~(relu & (result >> 31)));
+    int32_t result;
+    if (how.rounded) {
+        result = tinydsn_saturate16(tinydsn_smmulr(sum, scale[1]));
+    } else {
+        const int32_t high = (int32_t)(((int64_t)sum * scale[1]) >> 32);
+        result = tinydsn_saturate16(((high >> scale[2]) + 1) >> 1);
+    }
+    return (int16_t)(result & ~(how.relu & (result >> 31)));
 }
 
 #if TINYDSN_INTERLEAVED
@@ -29,7 +40,7 @@ static inline void load_rest(const int16_t *x, int32_t rest, int16_t four[4])
 }
 
 static inline void two_rows(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t row_stride,
-                            int32_t relu, int16_t *output)
+                            finishing how, int16_t *output)
 {
     const int32_t fours = matrix->columns >> 2, rest = matrix->columns & 3, channels = matrix->channels;
     const int8_t *weights = matrix->weights;
@@ -48,10 +59,10 @@ static inline void two_rows(const tinydsn_matrix_s16 *matrix, const int16_t *inp
             load_rest(row1, rest, last1);
             tinydsn_dot_2x2(1, &x0, &x1, &weights, sums);
         }
-        output[0] = finish(scale, sums[0][0], relu);
-        output[1] = finish(scale + 3, sums[0][1], relu);
-        output[channels] = finish(scale, sums[1][0], relu);
-        output[channels + 1] = finish(scale + 3, sums[1][1], relu);
+        output[0] = finish(scale, sums[0][0], how);
+        output[1] = finish(scale + 3, sums[0][1], how);
+        output[channels] = finish(scale, sums[1][0], how);
+        output[channels + 1] = finish(scale + 3, sums[1][1], how);
         output += 2;
     }
     if (channels & 1) {
@@ -65,12 +76,12 @@ static inline void two_rows(const tinydsn_matrix_s16 *matrix, const int16_t *inp
                 x = last;
                 sum = tinydsn_dot_1x1(1, &x, &w, sum);
             }
-            output[row * channels] = finish(scale, sum, relu);
+            output[row * channels] = finish(scale, sum, how);
         }
     }
 }
 
-static inline void one_row(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t relu,
+static inline void one_row(const tinydsn_matrix_s16 *matrix, const int16_t *input, finishing how,
                            int16_t *output)
 {
     const int32_t fours = matrix->columns >> 2, rest = matrix->columns & 3, channels = matrix->channels;
@@ -89,8 +100,8 @@ static inline void one_row(const tinydsn_matrix_s16 *matrix, const int16_t *inpu
             x = last;
             tinydsn_dot_1x2(1, &x, &weights, sums);
         }
-        *output++ = finish(scale, sums[0], relu);
-        *output++ = finish(scale + 3, sums[1], relu);
+        *output++ = finish(scale, sums[0], how);
+        *output++ = finish(scale + 3, sums[1], how);
     }
     if (channels & 1) {
         const int16_t *x = input;
@@ -99,34 +110,40 @@ static inline void one_row(const tinydsn_matrix_s16 *matrix, const int16_t *inpu
             x = last;
             sum = tinydsn_dot_1x1(1, &x, &weights, sum);
         }
-        *output = finish(scale, sum, relu);
+        *output = finish(scale, sum, how);
     }
 }
 
-static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
-                     int32_t row_stride, int32_t relu, int16_t *output)
+static inline void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                     int32_t row_stride, finishing how, int16_t *output)
 {
     for (; rows >= 2; rows -= 2) {
-        two_rows(matrix, input, row_stride, relu, output);
+        two_rows(matrix, input, row_stride, how, output);
         input += 2 * row_stride;
         output += 2 * matrix->channels;
     }
     if (rows > 0) {
-        one_row(matrix, input, relu, output);
+        one_row(matrix, input, how, output);
     }
 }
 
 #elif TINYDSN_MVE
 
 /* Four sums at once, as `finish`; scale: of the first of four channels. */
-static inline void finish_four(const int32_t *scale, const int32_t sums[4], int32_t floor, int16_t *output)
+static inline void finish_four(const int32_t *scale, const int32_t sums[4], finishing how, int16_t *output)
 {
     const uint32x4_t places = vmulq_n_u32(vidupq_n_u32(0, 1), 12);
     const int32x4_t multipliers = vldrwq_gather_offset_s32(scale + 1, places);
-    const int32x4_t shifts = vldrwq_gather_offset_s32(scale + 2, places);
-    int32x4_t result = vmulhq_s32(vldrwq_s32(sums), multipliers);
-    result = vshrq_n_s32(vaddq_n_s32(vshlq_s32(result, vnegq_s32(shifts)), 1), 1);
-    result = vminq_s32(vmaxq_s32(result, vdupq_n_s32(floor)), vdupq_n_s32(INT16_MAX));
+    int32x4_t result;
+    if (how.rounded) {
+        result = vrmulhq_s32(vldrwq_s32(sums), multipliers);
+    } else {
+        const int32x4_t shifts = vldrwq_gather_offset_s32(scale + 2, places);
+        result = vshlq_s32(vmulhq_s32(vldrwq_s32(sums), multipliers), vnegq_s32(shifts));
+        result = vshrq_n_s32(vaddq_n_s32(result, 1), 1);
+    }
+    result = vmaxq_s32(result, vdupq_n_s32(how.relu ? 0 : INT16_MIN));
+    result = vminq_s32(result, vdupq_n_s32(INT16_MAX));
     vstrhq_s32(output, result);
 }
 
@@ -159,10 +176,10 @@ static inline void four_sums(const int16_t *x, const int8_t *w, int32_t columns,
     sums[3] = sum3;
 }
 
-static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
-                     int32_t row_stride, int32_t relu, int16_t *output)
+static inline void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                     int32_t row_stride, finishing how, int16_t *output)
 {
-    const int32_t columns = matrix->columns, floor = matrix->activation_min;
+    const int32_t columns = matrix->columns;
     const int32_t *const end = matrix->scales + 3 * matrix->channels;
     for (int32_t row = 0; row < rows; row++) {
         const int8_t *w = matrix->weights;
@@ -170,7 +187,7 @@ static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int
         for (; scale + 12 <= end; scale += 12) {
             int32_t sums[4];
             four_sums(input, w, columns, scale, sums);
-            finish_four(scale, sums, floor, output);
+            finish_four(scale, sums, how, output);
             output += 4;
             w += 4 * columns;
         }
@@ -180,7 +197,7 @@ static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int
                 const mve_pred16_t live = vctp16q((uint32_t)(columns - k));
                 sum = vmladavaq_s16(sum, vldrhq_z_s16(input + k, live), vldrbq_z_s16(w + k, live));
             }
-            *output++ = finish(scale, sum, relu);
+            *output++ = finish(scale, sum, how);
             w += columns;
         }
         input += row_stride;
@@ -189,8 +206,8 @@ static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int
 
 #else
 
-static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
-                     int32_t row_stride, int32_t relu, int16_t *output)
+static inline void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
+                     int32_t row_stride, finishing how, int16_t *output)
 {
     for (int32_t row = 0; row < rows; row++) {
         const int8_t *w = matrix->weights;
@@ -200,7 +217,7 @@ static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int
             for (int32_t k = 0; k < matrix->columns; k++) {
                 sum += input[k] * *w++;
             }
-            *output++ = finish(scale, sum, relu);
+            *output++ = finish(scale, sum, how);
         }
         input += row_stride;
     }
@@ -211,7 +228,12 @@ static void multiply(const tinydsn_matrix_s16 *matrix, const int16_t *input, int
 void tinydsn_fully_connected_s16(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
                                  int32_t row_stride, int16_t *output)
 {
-    multiply(matrix, input, rows, row_stride, matrix->activation_min == 0 ? -1 : 0, output);
+    const int32_t relu = matrix->activation_min == 0 ? -1 : 0;
+    if (matrix->rounded) {
+        multiply(matrix, input, rows, row_stride, (finishing){.rounded = 1, .relu = relu}, output);
+    } else {
+        multiply(matrix, input, rows, row_stride, (finishing){.rounded = 0, .relu = relu}, output);
+    }
     if (matrix->activation_max < INT16_MAX) {
         const int32_t size = rows * matrix->channels;
         tinydsn_clamp_s16(output, size, matrix->activation_min, matrix->activation_max, output);

@@ -13,8 +13,9 @@
 /*
  * A 16x8 matrix with per-channel scale.
  *
- * The generator has proven that no int32 sum of bias and products can overflow. The result of channel n is
- * ((sum * multiplier) >> (32 + shift) + 1) >> 1, clamped to the activation range.
+ * The generator has proven that no int32 sum of bias and products can overflow. The result of channel n,
+ * before it is clamped to the activation range, is the upper half of sum * multiplier; where `rounded`, that
+ * half is rounded and final (all shifts are 0), else it is ((half >> shift) + 1) >> 1.
  *
  * Weights are [N][K]. Where TINYDSN_INTERLEAVED: rows are filled with zeros to whole fours, the columns of a
  * four are in the order 0 2 1 3, and fours of two channels alternate: [N / 2][K / 4][2][4]; an odd last
@@ -25,6 +26,7 @@ typedef struct {
     int32_t channels;       /* outputs of a row (N) */
     int32_t activation_min; /* 0 or INT16_MIN */
     int32_t activation_max;
+    int32_t rounded;
     const int8_t *weights;
     const int32_t *scales;  /* [N][3]: bias, multiplier, shift */
 } tinydsn_matrix_s16;

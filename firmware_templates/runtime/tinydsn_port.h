@@ -137,6 +137,18 @@ static inline int64_t tinydsn_smlald(uint32_t a, uint32_t b, int64_t sum)
 #endif
 }
 
+/* SMMULR: upper half of the product, rounded. */
+static inline int32_t tinydsn_smmulr(int32_t a, int32_t b)
+{
+#if TINYDSN_DSP
+    int32_t result;
+    __asm("smmulr %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+#else
+    return (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32);
+#endif
+}
+
 /* QADD16: saturating sums of two pairs of halfwords. */
 static inline uint32_t tinydsn_qadd16(uint32_t a, uint32_t b)
 {

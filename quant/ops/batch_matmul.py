@@ -31,10 +31,16 @@ from quant.ops.common import integer, quantization, remake
 def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
     """[B, M, K] x [B, K, N] -> [B, M, N]."""
     a, b = shapes
+    if len(a) != len(b) or len(a) < 2:
+        raise _mismatch(a, b)
     rows, columns = (b[-1], b[-2]) if attributes.get("transpose_b") else (b[-2], b[-1])
-    if len(a) != len(b) or a[:-2] != b[:-2] or a[-1] != rows:
-        raise GraphError(f"batch_matmul of {a} and {b} (inner axes and batches must agree)")
+    if a[:-2] != b[:-2] or a[-1] != rows:
+        raise _mismatch(a, b)
     return ((*a[:-1], columns),)
+
+
+def _mismatch(a: Shape, b: Shape) -> GraphError:
+    return GraphError(f"batch_matmul of {a} and {b} (inner axes and batches must agree)")
 
 
 def _second(attributes: Attributes, b: np.ndarray) -> np.ndarray:

@@ -14,10 +14,13 @@ from quant.ops.common import integer
 
 def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
     """The first shape with all lengths of ``axis`` added up."""
-    axis = integer(attributes, "axis") % len(shapes[0])
+    listed, axes, axis = ", ".join(map(str, shapes)), len(shapes[0]), integer(attributes, "axis")
+    if not -axes <= axis < axes:
+        raise GraphError(f"concat of {listed} on axis {axis} (must be {-axes} to {axes - 1})")
+    axis %= axes
     rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
     if len(rest) != 1:
-        raise GraphError(f"concat of {', '.join(map(str, shapes))} on axis {axis} (other axes must be equal)")
+        raise GraphError(f"concat of {listed} on axis {axis} (other axes must be equal)")
     shape = list(shapes[0])
     shape[axis] = sum(item[axis] for item in shapes)
     return (tuple(shape),)

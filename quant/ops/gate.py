@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from quant.errors import GraphError
 from quant.graph import DType, Operator
 from quant.ops.base import (
     Arrays,
@@ -26,7 +27,10 @@ from quant.ops.common import integer, no_accumulator, no_macs, quantization, rem
 
 
 def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
-    """[K] -> a single bool."""
+    """[K] -> a single bool; raises GraphError for an index outside."""
+    index, size = integer(attributes, "index"), math.prod(shapes[0])
+    if not 0 <= index < size:
+        raise GraphError(f"gate {index} of logits {shapes[0]} (must be 0 to {size - 1})")
     return ((),)
 
 

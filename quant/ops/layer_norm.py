@@ -9,7 +9,7 @@ Integer meaning (ours; TFLite has no such operator). For a row ``x`` of C elemen
    1 if that is odd; ``m = V >> s`` (``V << -s`` where s < 0), a uint32 in [2**30, 2**32). Start from
    ``r = SEED_OFFSET - ((m * SEED_SLOPE) >> 32)`` and do three times
    ``r2 = (r * r) >> 32``; ``r = (r * (3 * 2**28 - ((m * r2) >> 32))) >> 29`` (products uint64).
-4. ``u[i] = (d[i] * r + 2**(k - 1)) >> k`` with ``k = s / 2 + 16`` (1..32): the normalised value over sqrt(C), Q30.
+4. ``u[i] = (d[i] * r + 2**(k - 1)) >> k`` with ``k = s / 2 + 16`` (1..32): normalised / sqrt(C), Q30.
 5. ``y[i] = saturate16(((u[i] * gamma[i] + 2**(shift - 1)) >> shift) + beta[i])``. The int32 constants are
    ``gamma = round(g * sqrt(C) / output_scale * 2**(shift - 30))`` and ``beta = round(b / output_scale)``.
 """

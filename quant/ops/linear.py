@@ -8,7 +8,6 @@ from quant import fixed_point
 from quant.graph import INTEGER_RANGE, Attribute, Graph, Operator, Quantization, Tensor
 from quant.ops.base import Accumulator, Attributes, Quantized, QuantizeRequest
 
-
 SMALLEST_SCALE = 1e-30
 """Channels whose weights and bias are below it have scale 1, and so are zero."""
 LARGEST_BIAS = 2**29

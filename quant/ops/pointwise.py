@@ -17,7 +17,7 @@ LONGEST_LEFT_SHIFT = 14
 def to_tripled_q12(scale: float) -> dict[str, Attribute]:
     """Attributes that bring an int16 of a power-of-two ``scale`` to three times Q3.12.
 
-    A scale above 2**2 would shift everything but zero out of the table: it is as good as 2**2.
+    A scale above 2**2 is taken as 2**2: all inputs but -2 to 2 lie outside the table with either.
     """
     left = min(round(math.log2(scale)) + 12, LONGEST_LEFT_SHIFT)
     return {"multiplier": 3 << max(left, 0), "right_shift": max(-left, 0)}

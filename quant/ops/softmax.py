@@ -14,7 +14,7 @@ int8 is computed in int16: the converter brings the input to 16 bits first.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -37,15 +37,20 @@ from quant.ops.common import integer, no_accumulator, quantization, remake
 LONGEST_AXIS = 65536
 
 
+def _one_over_one_plus(x: float) -> float:
+    return 1 / (1 + x)
+
+
 @lru_cache(maxsize=2)
 def lookup_table(name: str) -> np.ndarray:
     """int16 [513]: "exp" over [-10, 0] or "reciprocal", 1 / (1 + x), over [0, 1], for an output scale of
     2 / 65535 (TFLite ``LUTPopulate``, computed in float32 as there)."""
     single = np.float32
+    function: Callable[[float], float]
     if name == "exp":
         step_in, zero, function = single(10.0) / single(65535), 32767, math.exp
     else:
-        step_in, zero, function = single(1.0) / single(65535), -32768, lambda x: 1 / (1 + x)
+        step_in, zero, function = single(1.0) / single(65535), -32768, _one_over_one_plus
     low, high = single(step_in * single(-32768 - zero)), single(step_in * single(32767 - zero))
     step = single((high - low) / single(512))
     half = single(step / single(2))

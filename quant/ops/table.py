@@ -97,7 +97,7 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
 
 
 def known_function(operator: Operator, tensors: Mapping[str, Tensor]) -> tuple[bool, str]:
-    """The function is one of abs, elu, exp, gelu, hardswish, log, reciprocal, silu, softplus, sqrt, square."""
+    """It is one of abs, elu, exp, gelu, hardswish, log, reciprocal, silu, softplus, sqrt, square."""
     name = str(operator.attributes["function"])
     return name in FUNCTIONS, f"function {name!r}"
 

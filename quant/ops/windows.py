@@ -33,7 +33,8 @@ def windows(data: np.ndarray, kernel: tuple[int, int], attributes: Attributes, f
     padded = np.pad(data, ((top, bottom), (left, right), (0, 0)), constant_values=fill)
     (sh, sw), (dh, dw) = integers(attributes, "stride"), integers(attributes, "dilation")
     span = ((kernel[0] - 1) * dh + 1, (kernel[1] - 1) * dw + 1)
-    view = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(0, 1))
+    # NumPy's own annotation of ``axis`` leaves pairs out
+    view = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(0, 1))  # type: ignore[call-overload]
     view = view[::sh, ::sw, :, ::dh, ::dw]
     return np.moveaxis(view, 2, -1)
 

@@ -21,7 +21,7 @@ WIDE_AND_NARROW = pytest.mark.parametrize("dtype", DTYPES)
 ZEROS = st.sampled_from([-128, -127, -1, 0, 1, 13, 126, 127]) | st.integers(-128, 127)
 SEEDS = st.integers(0, 2**32 - 1)
 RUNS = st.integers(0, 7)
-"""Which values ``random_integers`` draws: rims, zeros, small ones, and full-range random for the most part."""
+"""Which values ``random_integers`` draws: rims, zeros, small ones, or the full range."""
 
 
 def small(examples: int) -> Callable[..., Callable[..., None]]:

@@ -73,6 +73,46 @@ def gated_net(seed: int = 5) -> IntegerGraph:
     return b.graph(("pcm",), (out,), states)
 
 
+def other_net(seed: int = 9) -> IntegerGraph:
+    """The operators that `gated_net` lacks, most of them in int8: 64 samples in and out, no gates."""
+    b = Builder(seed)
+    b.tensor(scaled("pcm", (64,), "int16", Q15))
+    image = b.add("reshape", "image", ("pcm",), scaled("image.y", (4, 4, 4), "int16", Q15), {"shape": (4, 4, 4)})
+    around = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "activation": "none"}
+    taps = {1: b.rng.standard_normal((3, 3, 4)) / 2, 2: np.zeros(4)}
+    deep = b.add("depthwise_conv2d", "deep16", (image,), scaled("deep16.y", (4, 4, 4)), around, taps)
+    leaky = b.add("leaky_relu", "leaky16", (deep,), scaled("leaky16.y", (4, 4, 4)), {"alpha": 0.2})
+    curve = b.add("table", "silu16", (leaky,), scaled("silu16.y", (4, 4, 4)), {"function": "silu"})
+    small = b.add("requantize", "down", (curve,), scaled("down.y", (4, 4, 4), "int8", 0.02, -9))
+    grown = {"before": (0, 1, 0), "after": (0, 1, 0)}
+    padded = b.add("pad", "pad", (small,), scaled("pad.y", (4, 6, 4), "int8", 0.02, -9), grown)
+    weights = {1: b.rng.standard_normal((8, 3, 3, 4)) / 4, 2: b.rng.standard_normal(8) / 4}
+    valid = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 0, 0), "activation": "relu"}
+    conv = b.add("conv2d", "conv8", (padded,), scaled("conv8.y", (4, 4, 8), "int8", 0.015, -128), valid, weights)
+    row = b.add("reshape", "row", (conv,), scaled("row.y", (1, 16, 8), "int8", 0.015, -128), {"shape": (1, 16, 8)})
+    causal = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 2, 0), "activation": "none"}
+    weights = {1: b.rng.standard_normal((8, 1, 3, 8)) / 4, 2: np.zeros(8)}
+    line = b.add("conv2d", "line8", (row,), scaled("line8.y", (1, 16, 8), "int8", 0.02, 3), causal, weights)
+    even = {**causal, "padding": (0, 0, 1, 1)}
+    weights = {1: b.rng.standard_normal((8, 1, 3, 8)) / 4, 2: np.zeros(8)}
+    line = b.add("conv2d", "even8", (line,), scaled("even8.y", (1, 16, 8), "int8", 0.02, 3), even, weights)
+    taps = {1: b.rng.standard_normal((1, 3, 8)) / 2, 2: np.zeros(8)}
+    deep = b.add("depthwise_conv2d", "deep8", (line,), scaled("deep8.y", (1, 16, 8), "int8", 0.02, 3), even, taps)
+    total = b.add("add", "add8", (line, deep), scaled("add8.y", (1, 16, 8), "int8", 0.03, 5), {"activation": "none"})
+    once = {1: np.linspace(-1, 1, 8)}
+    moved = scaled("sub8.y", (1, 16, 8), "int8", 0.03, 5)
+    b.tensor(scaled("sub8.c1", (8,), "int8", 0.01, 20))
+    total = b.add("sub", "sub8", (total,), moved, {"activation": "none"}, once)
+    share = b.add("sigmoid", "sigmoid8", (total,), scaled("sigmoid8.y", (1, 16, 8), "int8", 1 / 256, -128))
+    half = {"axis": 2, "begin": 2, "end": 6}
+    part = b.add("slice", "part", (share,), scaled("part.y", (1, 16, 4), "int8", 1 / 256, -128), half)
+    flat = b.add("reshape", "flat", (part,), scaled("flat.y", (64,), "int8", 1 / 256, -128), {"shape": (64,)})
+    wide = b.add("requantize", "up", (flat,), scaled("up.y", (64,)))
+    bent = b.add("sigmoid", "sigmoid16", (wide,), scaled("sigmoid16.y", (64,), "int16", Q15))
+    out = b.add("relu", "relu16", (bent,), scaled("relu16.y", (64,), "int16", Q15))
+    return b.graph(("pcm",), (out,), ())
+
+
 def forced_words(pattern: str, frames: int, gates: int) -> list[tuple[int, int]]:
     mask = (1 << gates) - 1
     if pattern == "cycle":
@@ -115,6 +155,16 @@ def test_a_gated_net_equals_the_executor(gated_program: Path, pattern: str) -> N
     assert words == wanted_words
     np.testing.assert_array_equal(outputs, wanted)
     assert len(set(words)) > 1 or pattern in ("min", "max")
+
+
+def test_the_other_operators_equal_the_executor(tmp_path: Path) -> None:
+    graph = other_net()
+    rng = np.random.default_rng(13)
+    frames = rng.integers(-32768, 32768, (FRAMES, 64)).astype(np.int16)
+    forced, biases = [(0, 0)] * FRAMES, [0] * FRAMES
+    outputs, _ = run_program(build_program(graph, tmp_path), frames, forced, biases)
+    np.testing.assert_array_equal(outputs, expected(graph, frames, forced, biases)[0])
+    assert np.std(outputs) > 0
 
 
 def test_the_bias_moves_the_gates_as_in_the_executor(gated_program: Path) -> None:

@@ -176,6 +176,7 @@ def test_softmax(shape: tuple[int, int]) -> None:
 
 def test_every_operator_of_the_table_has_an_emitter() -> None:
     from quant.ops import TABLE
-    from tinydsn.codegen.kernels import EMITTERS, SILENT
+    from tinydsn.codegen.kernels import EMITTERS, KERNELS, SILENT, kernel_names
 
-    assert set(TABLE) == {*EMITTERS, *SILENT}
+    assert set(TABLE) == {*EMITTERS, *SILENT} == set(KERNELS)
+    assert kernel_names("conv2d", DSP) == "int8: arm_convolve_wrapper_s8; int16: tinydsn_convolve_s16 (SMLAD)"

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle_harness import RUNS, SEEDS, WIDE_AND_NARROW, ZEROS, assert_equal, real, scales, small, tensor, weights
+from oracle_harness import (
+    RUNS,
+    SEEDS,
+    WIDE_AND_NARROW,
+    ZEROS,
+    assert_equal,
+    real,
+    scales,
+    small,
+    tensor,
+    weights,
+)
 
 ACTIVATIONS = st.sampled_from(["none", "relu", "relu6"])
 OUTPUTS = {"int8": scales(0.005, 2.0), "int16": scales(5e-4, 0.5)}

@@ -13,9 +13,9 @@ from quant.errors import BoardError, ConfigError, MissingTool, ToolchainError
 from quant.gates import from_words
 from tinydsn.codegen.app import IoMemory, app_files, linker_script
 from tinydsn.codegen.board import board_names, load_board
+from tinydsn.codegen.renode import Run, input_image, output_image, read_output_image, renode_files
 from tinydsn.codegen.toolchain import find_qemu
-from tinydsn.emulation import RunResult, find_renode, run_host, run_qemu, run_renode, write_renode
-from tinydsn.emulation.renode import input_image, read_result, result_image
+from tinydsn.emulation import RunResult, find_renode, run_host, run_qemu, run_renode
 
 
 def run(name: str, folder: Path, pcm: np.ndarray, words: np.ndarray | None = None) -> RunResult:
@@ -72,19 +72,17 @@ def test_sound_through_memory_is_the_same(tmp_path: Path) -> None:
     elf = built(board, tmp_path, app=app)
     pcm, words = noise(9)[:-5], (np.arange(9) % 8).astype(np.uint32)
     for forced in (None, words):
+        sizes = Run(9, HOP)
         image = tmp_path / "psram.bin"
-        image.write_bytes(input_image(pcm, HOP, forced).ljust(2 * half, b"\0"))
+        image.write_bytes(input_image(pcm, forced, sizes).ljust(2 * half, b"\0"))
         command = [str(find_qemu()), "-M", "mps2-an386,memory-backend=sound", "-display", "none"]
         command += ["-object", f"memory-backend-file,id=sound,size=16M,share=on,mem-path={image}"]
         command += ["-monitor", "none", "-serial", "none", "-kernel", str(elf), "-semihosting"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        said = (done.stdout + done.stderr).strip().splitlines()[-1]
+        subprocess.run(command, capture_output=True, check=True, timeout=60)
         data = image.read_bytes()[half:]
         out, gates = expected(pcm, forced)
-        assert data.startswith(result_image(out, gates))
-        result = read_result(data, said)
-        assert np.array_equal(result.pcm, out)
-        assert np.array_equal(result.gates, from_words(gates, GATES))
+        assert data.startswith(output_image(out, gates, sizes))
+        assert np.array_equal(read_output_image(data, sizes)[0], out)
 
 
 def test_renode_equals_the_expected_output(tmp_path: Path) -> None:
@@ -97,23 +95,30 @@ def test_renode_equals_the_expected_output(tmp_path: Path) -> None:
     assert np.array_equal(result.pcm, expected(pcm)[0])
 
 
-def test_renode_files_name_the_board_and_the_sizes(tmp_path: Path) -> None:
-    board, elf = load_board("stm32f405"), tmp_path / "any.elf"
-    elf.write_bytes(b"program")
-    write_renode(board, elf, tmp_path / "out", noise(3), HOP)
-    text = {path.name: path.read_text() for path in (tmp_path / "out").iterdir() if path.suffix != ".bin"}
-    assert sorted(text) == ["board.repl", "board.resc", "board.robot", "firmware.elf", "run.resc"]
-    assert "code: Memory.MappedMemory @ sysbus 0x08000000\n    size: 0x100000\n" in text["board.repl"]
+def test_renode_files_name_the_board_and_the_sizes() -> None:
+    board, sizes = load_board("stm32f405"), Run(3, HOP)
+    text = renode_files(board, sizes)
+    assert sorted(text) == ["board.repl", "machine.resc", "run.resc", "tinydsn.robot"]
+    assert "@ sysbus 0x08000000 { size: 0x100000 }\n" in text["board.repl"]
     assert 'cpuType: "cortex-m4"' in text["board.repl"]
     assert "console: UART.SemihostingUart @ cpu\n" in text["board.repl"]
-    assert f"sysbus.result DumpBinary @result.bin 0 {16 + 3 * (2 * HOP + 4)}\n" in text["run.resc"]
-    write_renode(board, elf, tmp_path / "out", noise(3), HOP, version=(1, 17, 0))
-    assert "console: UART.SemihostingUart @ semihosting\n" in (tmp_path / "out" / "board.repl").read_text()
+    assert f"out.bin 0 {16 + 3 * (2 * HOP + 4)}\n" in text["run.resc"]
+    newer = renode_files(board, sizes, "1.17.0")["board.repl"]
+    assert "console: UART.SemihostingUart @ semihosting\n" in newer
+
+
+def test_renode_1_16_1_cannot_run_the_core_with_mve() -> None:
+    with pytest.raises(BoardError) as caught:
+        renode_files(load_board("mps3-an547"), Run(3, HOP), "1.16.1")
+    assert str(caught.value) == (
+        "mps3-an547: Renode 1.16.1 cannot run code for cortex-m55 "
+        "(must be newer than 1.16.1, which lacks instructions of MVE)"
+    )
     with pytest.raises(BoardError, match="host: Renode does not have this board"):
-        write_renode(load_board("host"), elf, tmp_path / "out", noise(3), HOP)
+        renode_files(load_board("host"), Run(3, HOP))
 
 
 def test_a_missing_renode_is_a_reason_to_skip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RENODE", "/nowhere/renode")
-    with pytest.raises(MissingTool, match="^renode not found"):
+    with pytest.raises(MissingTool, match="^skipped: RENODE=/nowhere/renode not found"):
         find_renode()

@@ -64,7 +64,7 @@ def error_in_units(
     constants: Mapping[int, np.ndarray] | None = None,
     seed: int = 0,
 ) -> float:
-    """Largest difference of the integer meaning from the float one, in units of the output, for random inputs.
+    """Largest difference of the integer meaning from the float one on random inputs, in units of the output.
 
     The float meaning gets the dequantized inputs, weights and biases, and is cut to the output's range.
     """

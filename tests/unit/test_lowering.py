@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,7 @@ def test_a_changed_weight_is_noticed() -> None:
 
 
 def test_lowering_leaves_the_module_as_it_was() -> None:
+    module: Any
     module, example = foreign_models.gru_denoiser()
     module.train()
     module.mask.eval()

@@ -345,7 +345,8 @@ def chains(draw: st.DrawFn) -> tuple[tuple[int, ...], list[views.Step]]:
             steps.append(("transpose", permutation))
             current = tuple(current[axis] for axis in permutation)
         else:
-            size, sizes = math.prod(current), []
+            size = math.prod(current)
+            sizes: list[int] = []
             while size > 1 and len(sizes) < 4:
                 sizes.append(draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0])))
                 size //= sizes[-1]

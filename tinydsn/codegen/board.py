@@ -23,6 +23,7 @@ SCHEMA: Mapping[str, Mapping[str, type]] = {
         "dsp": bool,
         "mve": bool,
         "clock_hz": int,
+        "prototype": bool,
         "stack_bytes": int,
         "notes": str,
         "flash": dict,
@@ -84,13 +85,18 @@ class Renode:
     cpu: str
     newer_than: str = ""
 
+    def describe(self) -> str:
+        """The processor type, and the releases that have it if not all do."""
+        return f"{self.cpu} (newer than {self.newer_than})" if self.newer_than else self.cpu
+
 
 @dataclass(frozen=True)
 class Board:
     """A target of code generation.
 
     prefix: of the compiler's name, "" for the host. flags: what the compiler must know of the core, for
-    compiling and linking alike. clock_hz: 0 for the host. stack_bytes: RAM that the linker keeps free for
+    compiling and linking alike. clock_hz: 0 for the host. prototype: an FPGA image that stands for its core
+    and is slower than any part with it, so that real time is stated and not demanded. stack_bytes: RAM that the linker keeps free for
     the stack. qemu, renode: None where that emulator does not have the board.
     """
 
@@ -103,6 +109,7 @@ class Board:
     dsp: bool = False
     mve: bool = False
     clock_hz: int = 0
+    prototype: bool = False
     stack_bytes: int = 0
     notes: str = ""
     flash: Region | None = None
@@ -125,10 +132,11 @@ class Board:
             "dsp": self.dsp,
             "mve": self.mve,
             "clock_hz": self.clock_hz or None,
+            "prototype": self.prototype,
             "flash": self.flash.size if self.flash else None,
             "ram": self.ram.size if self.ram else None,
             "qemu": self.qemu.machine if self.qemu else None,
-            "renode": self.renode and (f"newer than {self.renode.newer_than}" if self.renode.newer_than else "yes"),
+            "renode": self.renode.describe() if self.renode else None,
             "notes": self.notes,
         }
 
@@ -202,17 +210,21 @@ def _check(path: Path, table: str, values: Mapping[str, Any]) -> None:
                 f"{path}: unknown key {dot + key!r}{_nearest(key, legal)} (keys are {', '.join(legal)})"
             )
         if not _fits(key, value, legal[key]):
-            raise BoardError(f"{path}: {dot}{key} is {value!r} (must be {KIND[legal[key]]})")
+            raise BoardError(f"{path}: {dot}{key} is {value!r} (must be {_kind(key, legal[key])})")
     required = REQUIRED[table]
     if table == "" and values.get("prefix"):
         required = (*required, *REQUIRED_OF_TARGETS)
     missing = [key for key in required if key not in values]
-    if missing:
-        raise BoardError(f"{path}: {dot}{missing[0]} is missing (must be {KIND[legal[missing[0]]]})")
+    for key in missing:
+        raise BoardError(f"{path}: {dot}{key} is missing (must be {_kind(key, legal[key])})")
+
+
+def _kind(key: str, wanted: type) -> str:
+    return "an address" if key == "origin" else KIND[wanted]
 
 
 def _fits(key: str, value: Any, wanted: type) -> bool:
-    # True is an int to Python; an origin may be zero, a size or a clock may not.
+    # True is an int to Python. An address may be zero, a size or a clock may not.
     if wanted is int:
         return type(value) is int and value >= (0 if key == "origin" else 1)
     if wanted is list:

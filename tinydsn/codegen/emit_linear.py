@@ -210,14 +210,17 @@ def _narrow_matrix(
     if request.target.interleaved:
         rows, layout = interleave(rows), f"{layout}, interleaved for SXTB16"
     reduced, shift = _reduced(request)
-    total = np.where(reduced == 0, 32, 14 - shift)
+    # result = (sum * reduced + 2**(right - 1)) >> right, by the upper half of a product where it can be
+    right = np.where(reduced == 0, 32, 15 - shift)
+    rounded = bool(np.all((right >= 17) & (right <= 32)))
+    total = right if rounded else right - 1
     multiplier = reduced << np.maximum(0, 32 - total)
     scales = np.stack([_bias(request), multiplier, np.maximum(0, total - 32)], axis=1)
     arrays = (
         Array(f"{request.prefix}_weight", rows.astype(np.int8), layout),
         Array(f"{request.prefix}_scales", scales.astype(np.int32), "bias, multiplier, shift of each channel"),
     )
-    return _matrix_values(request, padded, arrays), arrays
+    return {**_matrix_values(request, padded, arrays), "rounded": int(rounded)}, arrays
 
 
 def _matrix_values(request: Request, columns: int, arrays: tuple[Array, ...]) -> dict[str, object]:

@@ -38,6 +38,35 @@ SILENT = frozenset({"reshape", "gate"})
 """Kinds without a function of their own: a view, and a comparison written into ``tinydsn_process``."""
 
 
+KERNELS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "fully_connected": ("arm_convolve_1x1_s8_fast", "tinydsn_fully_connected_s16"),
+        "conv2d": ("arm_convolve_wrapper_s8", "tinydsn_convolve_s16"),
+        "depthwise_conv2d": ("arm_depthwise_conv_wrapper_s8", "arm_depthwise_conv_wrapper_s16"),
+        "add": ("arm_elementwise_add_s8, tinydsn_add_s8", "tinydsn_add_s16"),
+        "sub": ("tinydsn_add_s8", "tinydsn_sub_s16"),
+        "mul": ("arm_elementwise_mul_s8, tinydsn_mul_s8", "arm_elementwise_mul_s16, tinydsn_mul_s16"),
+        "relu": ("tinydsn_clamp_s8", "tinydsn_clamp_s16"),
+        "leaky_relu": ("tinydsn_leaky_relu_s8", "tinydsn_leaky_relu_s16"),
+        "sigmoid": ("tinydsn_table_s8", "tinydsn_sigmoid_s16"),
+        "tanh": ("tinydsn_table_s8", "tinydsn_tanh_s16"),
+        "table": ("tinydsn_table_s8", "tinydsn_table_s16"),
+        "softmax": ("", "tinydsn_softmax_s16"),
+        "layer_norm": ("", "tinydsn_layer_norm_s16"),
+        "gru_update": ("", "tinydsn_gru_update_s16"),
+        "batch_matmul": ("tinydsn_batch_matmul_s8", "tinydsn_batch_matmul_s16"),
+        "requantize": ("tinydsn_requantize_*_s8", "tinydsn_requantize_*_s16"),
+        "concat": ("memcpy, tinydsn_copy_s8", "memcpy, tinydsn_copy_s16"),
+        "slice": ("view, tinydsn_copy_s8", "view, tinydsn_copy_s16"),
+        "transpose": ("tinydsn_copy_s8", "tinydsn_copy_s16"),
+        "pad": ("tinydsn_copy_s8", "tinydsn_copy_s16"),
+        "reshape": ("view", "view"),
+        "gate": ("", "a comparison"),
+    }
+)
+"""Kernels by kind for int8 and int16 results; arm_* are CMSIS-NN's. Empty: there is no such form."""
+
+
 class Core(Protocol):
     """What of a board chooses kernels."""
 
@@ -63,3 +92,12 @@ def emitter(request: Request) -> Emitter:
             f"(there are {', '.join(sorted({*EMITTERS, *SILENT}))})"
         )
     return EMITTERS[kind]
+
+
+def kernel_names(kind: str, board: Core) -> str:
+    """The kernels of a kind on a board, such as "int8: arm_..., int16: tinydsn_... (SMLAD)"."""
+    narrow, wide = KERNELS[kind]
+    if kind in ("fully_connected", "conv2d"):
+        wide += " (MVE)" if board.mve else " (SMLAD)" if board.dsp else ""
+    both = (("int8", narrow), ("int16", wide))
+    return "; ".join(f"{dtype}: {name}" for dtype, name in both if name)

@@ -1,4 +1,4 @@
-"""Renode's view of a board: platform (.repl), scripts (.resc) and test (.robot) for a program with memory files.
+"""Renode's view of a board: platform (.repl), scripts (.resc) and test (.robot) for the test program.
 
 Renode 1.16.1 has no semihosting files, so audio passes through two memories of its own; the layout stands in
 ``firmware_templates/app/platform_memory.c``.
@@ -27,11 +27,10 @@ MOST_INSTRUCTIONS = 8_000_000
 
 @dataclass(frozen=True)
 class Run:
-    """Sizes of a run: frames, hop in samples, and whether gates are forced."""
+    """Sizes of a run: frames, and the hop in samples."""
 
     frames: int
     hop: int
-    forced: bool = False
 
     @property
     def pcm_bytes(self) -> int:
@@ -57,7 +56,7 @@ class Run:
 def renode_files(board: Board, run: Run, release: str = "") -> dict[str, str]:
     """Text of ``board.repl``, ``machine.resc``, ``run.resc`` and ``tinydsn.robot``, for one folder.
 
-    ``release``: of the Renode that will read them; by default ``TESTED``, or the first one that has the board.
+    ``release``: of the Renode that will read them; by default ``TESTED``, or one after it where needed.
     Beside them belong ``tinydsn.elf`` (built with ``app_files(board, "memory")``), ``in.bin`` (`input_image`)
     and, for the robot, ``expected.bin`` (`output_image`). Raises BoardError for a board that Renode lacks, or
     that this release cannot run.
@@ -65,7 +64,9 @@ def renode_files(board: Board, run: Run, release: str = "") -> dict[str, str]:
     newer = check_release(board, release)
     assert board.flash is not None and board.ram is not None and board.renode is not None
     if max(run.out_bytes, HEADER + run.pcm_bytes + 4 * run.frames) > IO_BYTES:
-        raise ConfigError(f"{run.frames} frames do not fit Renode's audio memory of {IO_BYTES} bytes; send fewer")
+        raise ConfigError(
+            f"{run.frames} frames do not fit Renode's audio memory of {IO_BYTES} bytes; send fewer"
+        )
     values = {
         "board": board.name,
         "release": release or (f"newer than {TESTED}" if newer else TESTED),
@@ -95,7 +96,7 @@ def renode_files(board: Board, run: Run, release: str = "") -> dict[str, str]:
 
 
 def check_release(board: Board, release: str = "") -> bool:
-    """Whether the files must be those for releases after ``TESTED``. Raises BoardError, see `renode_files`."""
+    """Whether the files must be those for releases after ``TESTED``; BoardError: see `renode_files`."""
     if board.renode is None:
         raise BoardError(f"{board.name}: Renode does not have this board (its file has no table [renode])")
     too_old = board.renode.newer_than

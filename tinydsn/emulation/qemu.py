@@ -48,7 +48,7 @@ def run_qemu(
         where = f"on {board.name} in QEMU"
         code, emulator = run_process(command, folder, limit, where)
         printed = _printed(folder)
-        check_exit(code, printed if last_line(printed) else emulator, where)
+        check_exit(code, printed if last_line(printed) else _complaint(emulator), where)
         result = read_outputs(folder, printed)
         if counted is None or len(result.gates) == 0:
             return result
@@ -81,6 +81,12 @@ def counting(counted: AddressMap, folder: Path) -> list[str]:
     # A comma ends an option's value unless it is doubled.
     plugin = str(plugin_path()).replace(",", ",,")
     return ["-plugin", f"{plugin},map={MAP},out={COUNTS}"]
+
+
+def _complaint(text: str) -> str:
+    """What QEMU itself said: the line that says why, where it printed the state of a lost processor."""
+    fatal = [line for line in text.splitlines() if "fatal" in line]
+    return fatal[0] if fatal else text
 
 
 def _printed(folder: Path) -> str:

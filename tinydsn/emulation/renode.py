@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -41,8 +40,10 @@ def find_renode() -> Path:
 def renode_release() -> str:
     """Such as "1.16.1". Raises MissingTool without Renode, ToolchainError when it does not say."""
     executable = str(find_renode())
-    done = subprocess.run([executable, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"\d+\.\d+\.\d+", done.stdout)
+    with tempfile.TemporaryDirectory(prefix="tinydsn-run-") as name:
+        command = [executable, "--version"]
+        _, printed = run_process(command, Path(name), SECONDS, "in Renode", _own_tmp(Path(name)))
+    found = re.search(r"\d+\.\d+\.\d+", printed)
     if not found:
         raise ToolchainError(f"{executable} --version names no release; install Renode again")
     return found.group(0)
@@ -56,7 +57,8 @@ def run_renode(
     forced: np.ndarray | None = None,
     timeout: float | None = None,
 ) -> RunResult:
-    """Send int16 ``pcm`` [n] through ``elf``, built with ``app_files(board, "memory")``, in frames of ``hop``.
+    """Send int16 ``pcm`` [n] through ``elf``, built with ``app_files(board, "memory")``, in frames of ``hop``
+    samples.
 
     ``forced``: uint32 [frames]. Raises MissingTool without Renode, BoardError when this release does not have
     the board, ToolchainError when the program fails or exceeds ``timeout`` seconds.
@@ -64,7 +66,7 @@ def run_renode(
     release = renode_release()
     check_release(board, release)
     check_inputs(pcm, forced)
-    run = Run(-(-len(pcm) // hop), hop, forced is not None)
+    run = Run(-(-len(pcm) // hop), hop)
     with tempfile.TemporaryDirectory(prefix="tinydsn-run-") as name:
         folder = Path(name)
         for path, text in renode_files(board, run, release).items():

@@ -71,7 +71,7 @@ def _gate(builder: Builder, predicate: object, where: str) -> tuple[int, str]:
         raise refuse(_COND, where, "its predicate is not a comparison of a logit", _GATE)
     if predicate.index is None:
         raise refuse(_COND, where, f"its predicate has shape {predicate.shape} (must be one decision)", _GATE)
-    if False:
+    if predicate in builder.gates:
         return builder.gates[predicate]
     source = predicate.source
     if len(source.shape) != 1:

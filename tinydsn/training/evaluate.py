@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,13 @@ def enhance(model: Dsn, noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return wave[front_end.window - front_end.hop :].numpy(), output.gates[0].numpy()
 
 
-def evaluate_mixture(model: Dsn, noisy: np.ndarray, target: np.ndarray, snr_db: float) -> Result:
+Enhance = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Noisy float ``[samples]`` -> enhanced float, delay removed, and gates ``[frames, K]``."""
+
+
+def evaluate_mixture(enhancer: Enhance, noisy: np.ndarray, target: np.ndarray, snr_db: float) -> Result:
     """Scores of one mixture of at least 9.01 s."""
-    wave, gates = enhance(model, noisy)
+    wave, gates = enhancer(noisy)
     noisy, target = noisy[: len(wave)], target[: len(wave)]
     rated = dnsmos_available()
     frames_per_second = FrontEnd().sample_rate / FrontEnd().hop
@@ -69,11 +75,11 @@ def evaluate_mixture(model: Dsn, noisy: np.ndarray, target: np.ndarray, snr_db: 
         dnsmos(noisy) if rated else None,
         dnsmos(wave) if rated else None,
         tuple(float(share) for share in gates.mean(0)),
-        float(np.abs(np.diff(gates, axis=0)).mean() * frames_per_second),
+        float(np.abs(np.diff(gates.astype(np.float32), axis=0)).mean() * frames_per_second),
     )
 
 
-def evaluate(model: Dsn, speech: Bank, noise: Bank, rooms: Bank, count: int = 42) -> tuple[Result, ...]:
+def evaluate(enhancer: Enhance, speech: Bank, noise: Bank, rooms: Bank, count: int = 42) -> tuple[Result, ...]:
     """Scores of ``count`` mixtures of 10 s at the SNRs -5, 0, ... 20 dB in turn; a fixed seed, no rooms."""
     results = []
     for index in range(count):
@@ -83,7 +89,7 @@ def evaluate(model: Dsn, speech: Bank, noise: Bank, rooms: Bank, count: int = 42
             level_low=-28.0, level_high=-28.0,
         )  # fmt: skip
         mixture = draw(speech, noise, rooms, options, np.random.default_rng([SEED, index]))
-        results.append(evaluate_mixture(model, mixture.noisy, mixture.target, snr))
+        results.append(evaluate_mixture(enhancer, mixture.noisy, mixture.target, snr))
     return tuple(results)
 
 
@@ -118,12 +124,14 @@ def _round(values: Any) -> float:
     return round(float(np.mean(list(values))), 3)
 
 
-def evaluate_checkpoint(path: Path, corpus: Path, count: int = 42) -> dict[str, Any]:
-    """`summary` of a checkpoint on a corpus's test split."""
+def evaluate_checkpoint(
+    path: Path, corpus: Path, count: int = 42, enhancer: Enhance | None = None
+) -> dict[str, Any]:
+    """`summary` of a checkpoint on a corpus's test split; ``enhancer`` takes the float network's place."""
     model = load_checkpoint(path)
     clips = read_manifest(corpus)
     speech, noise, rooms = (load_bank(select(clips, kind, "test")) for kind in ("speech", "noise", "rir"))
-    return summary(model, evaluate(model, speech, noise, rooms, count))
+    return summary(model, evaluate(enhancer or partial(enhance, model), speech, noise, rooms, count))
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from quant.errors import BoardError
 from quant.gates import GatePattern, to_words
 from quant.graph import IntegerGraph
 from quant.reference import Pipeline, hop_of
 from tinydsn.codegen.board import Board, board_names, load_board
 from tinydsn.codegen.build import BuildResult, build
 from tinydsn.codegen.project import Project, SelfTest, generate
+from tinydsn.codegen.toolchain import find_qemu
 from tinydsn.emulation import RunResult, run_host, run_qemu
 from tinydsn.workflow.models import Model
 
@@ -39,6 +39,8 @@ def build_firmware(model: Model, board_name: str, folder: Path, selftest: bool =
     Raises BoardError when the model does not fit, MissingTool when there is no compiler or emulator.
     """
     board = load_board(board_name)
+    if board.qemu is not None:
+        find_qemu()
     recorded = record_selftest(model.graph) if selftest else None
     project = generate(model.graph, board, folder, model_sha256=model.sha256, selftest=recorded)
     return Firmware(model, board, project, build(project.folder, board))
@@ -69,23 +71,29 @@ def record_selftest(graph: IntegerGraph) -> SelfTest:
 def load_share(firmware: Firmware, instructions: Mapping[str, int]) -> dict[str, Any]:
     """Mean and worst instructions a second against the board's clock (instructions, not cycles).
 
-    Raises BoardError when the worst frame needs more instructions than the clock has cycles.
+    ``status`` is "ok", "warning" (worst case above 70 % of the clock) or "error" (above the clock; a
+    prototype board, which no product runs on, gets a warning).
     """
     graph, board = firmware.model.graph, firmware.board
     rate = graph.frontend.sample_rate if graph.frontend else 16000
     frames_a_second = rate / hop_of(graph)
     mean, worst = (round(instructions[key] * frames_a_second) for key in ("mean", "max"))
-    if worst > board.clock_hz:
-        raise BoardError(
-            f"{board.name}: the worst frame needs {worst:,} instructions a second, more than the clock's "
-            f"{board.clock_hz:,} cycles; use a faster board or a smaller model"
-        )
+    share = worst / board.clock_hz
+    status = "ok" if share <= WARN_LOAD else "warning" if share <= 1 or board.prototype else "error"
     return {
         "instructions_per_second": {"mean": mean, "worst": worst},
         "clock_hz": board.clock_hz,
-        "worst_share": worst / board.clock_hz,
-        "warning": "above 70 % of the clock" if worst > WARN_LOAD * board.clock_hz else "",
+        "worst_share": round(share, 4),
+        "status": status,
     }
+
+
+def overload(board: Board, load: Mapping[str, Any]) -> str:
+    """The sentence for a load whose status is "error"."""
+    return (
+        f"{board.name}: the worst frame needs {load['instructions_per_second']['worst']:,} instructions a "
+        f"second, more than the clock's {board.clock_hz:,} cycles; use a faster board or a smaller model"
+    )
 
 
 def memory(firmware: Firmware, stack: int | None) -> dict[str, int | None]:

@@ -53,6 +53,8 @@ def load_model(text: str) -> Model:
         near = get_close_matches(text, pretrained(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         names = ", ".join(pretrained())
-        raise ModelFileError(f"{text}: no such model (must be a .tdsn file, a checkpoint, or one of {names}){hint}")
+        raise ModelFileError(
+            f"{text}: no such model (must be a .tdsn file, a checkpoint, or one of {names}){hint}"
+        )
     graph, sha256 = load(path)
     return Model(graph, path, sha256)

@@ -13,7 +13,7 @@ import numpy as np
 from quant.errors import MissingTool, TinydsnError
 from quant.gates import GatePattern, parse_pattern
 from quant.reference import Enhanced, Pipeline, hop_of
-from tinydsn.workflow.firmware import Firmware, build_firmware, run_firmware
+from tinydsn.workflow.firmware import Firmware, build_firmware, load_share, overload, run_firmware
 from tinydsn.workflow.models import Model
 
 Progress = Callable[[str], None]
@@ -81,7 +81,7 @@ def verify_model(
         for board in boards:
             for name in patterns:
                 future = runs.get((board, name))
-                cell = _cell(model, board, name, reference[name], future, broken.get(board), pcm)
+                cell = _cell(model, firmware.get(board), board, name, reference[name], future, broken.get(board), pcm)
                 say(f"{board} {name}: {cell.result['status']}")
                 cells.append(cell)
     return Verification(tuple(cells), firmware, reference)
@@ -95,6 +95,7 @@ def _reference(model: Model, pcm: np.ndarray, pattern: GatePattern, say: Progres
 
 def _cell(
     model: Model,
+    firmware: Firmware | None,
     board: str,
     pattern: str,
     expected: Enhanced,
@@ -126,8 +127,11 @@ def _cell(
 
         frame = row["first_difference"]["frame"]
         row["first_difference"]["operator"] = first_operator(model, board, pcm, parse_pattern(pattern), frame)
-    if run.instructions is not None:
+    if run.instructions is not None and firmware is not None:
         row["instructions"] = statistics(run.instructions)
+        load = load_share(firmware, row["instructions"])
+        if load["status"] == "error" and row["status"] == "equal":
+            row |= {"status": "failed", "reason": overload(firmware.board, load)}
     return Cell(
         board,
         pattern,

@@ -87,9 +87,7 @@ def _moved(operator: Operator, move: Operator, axes: dict[int, int], facts: Fact
     return Replacement((*extra, before, after), tensors=(inner, *tensors), constants=constants)
 
 
-def _source_shape(
-    operator: Operator, move: Operator, axes: dict[int, int], facts: Facts
-) -> tuple[int, ...]:
+def _source_shape(operator: Operator, move: Operator, axes: dict[int, int], facts: Facts) -> tuple[int, ...]:
     """Shape of the operator's result before the move."""
     shape = list(facts.shape(move.inputs[0]))
     result = facts.shape(operator.outputs[0])

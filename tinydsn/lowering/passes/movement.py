@@ -67,9 +67,7 @@ def _cost(chain: tuple[views.Step, ...]) -> tuple[int, int]:
     return sum(kind == "transpose" for kind, _ in chain), len(chain)
 
 
-def emit_chain(
-    facts: Facts, operator: Operator, source: str, chain: tuple[views.Step, ...]
-) -> Replacement:
+def emit_chain(facts: Facts, operator: Operator, source: str, chain: tuple[views.Step, ...]) -> Replacement:
     """A chain of moves from ``source`` to the output of ``operator``, which it replaces."""
     if not chain:
         return Replacement(alias=source)

@@ -56,9 +56,7 @@ def _sink_pad(operator: Operator, facts: Facts) -> Replacement | None:
     moved: Mapping[str, Attribute] = operator.attributes if operator.kind == "transpose" else {"shape": shape}
     first = replace(operator, inputs=pad.inputs, outputs=(inner.name,), attributes=moved)
     before, after = (tuple(amount[side] for amount in amounts) for side in (0, 1))
-    second = replace(
-        changed(pad, before=before, after=after), inputs=(inner.name,), outputs=operator.outputs
-    )
+    second = replace(changed(pad, before=before, after=after), inputs=(inner.name,), outputs=operator.outputs)
     return Replacement((first, second), tensors=(inner,), absorbed=pad.name)
 
 
