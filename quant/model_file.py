@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from quant.errors import ModelFileError
+from quant.errors import GraphError, ModelFileError
 from quant.frontend import FrontEnd
 from quant.graph import (
     Branch,
@@ -46,7 +46,15 @@ def to_bytes(graph: IntegerGraph) -> bytes:
 
     arrays = {name: np.ascontiguousarray(graph.constants[name]) for name in sorted(graph.constants)}
     body = json.dumps(_graph_to_json(graph), sort_keys=True, separators=(",", ":"))
-    return pack(arrays, {"format": FORMAT, "graph": body})
+    return _with_sorted_header(pack(arrays, {"format": FORMAT, "graph": body}))
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys in order: the library writes metadata in any order."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[start:]
 
 
 def load(path: Path) -> tuple[IntegerGraph, str]:
@@ -71,12 +79,20 @@ def load(path: Path) -> tuple[IntegerGraph, str]:
         )
     try:
         graph = _graph_from_json(json.loads(metadata["graph"]), arrays)
-    except (KeyError, TypeError, ValueError) as error:
+        _check_constants(graph)
+        check(graph)
+    except (AttributeError, GraphError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"{path}: damaged integer graph ({error!r}); quantize the model again"
         ) from error
-    check(graph)
     return graph, hashlib.sha256(data).hexdigest()
+
+
+def _check_constants(graph: IntegerGraph) -> None:
+    for name, values in graph.constants.items():
+        tensor = graph.tensors[name]
+        if (tensor.shape, tensor.dtype) != (values.shape, str(values.dtype)):
+            raise ValueError(f"tensor {name} is {tensor.dtype} {tensor.shape}, its values are not")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -82,9 +82,14 @@ def run_operator(
     )
 
 
+def supports(operator: Operator) -> bool:
+    """Whether TFLite has this kind of operator."""
+    return operator.kind in _TRANSLATIONS
+
+
 def translate(operator: Operator, graph: Graph) -> Model:
     """The operator as TFLite operators. Raises UnsupportedOperator when TFLite has no such operator."""
-    if operator.kind not in _TRANSLATIONS:
+    if not supports(operator):
         raise UnsupportedOperator(
             f"operator {operator.name!r}: {operator.kind} is not a TFLite operator "
             f"(the oracle knows {', '.join(_TRANSLATIONS)})"

@@ -38,6 +38,7 @@ class Group:
     dtype: DType
     fixed: Quantization | None = None
     power_of_two: bool = False
+    smallest: float = 0.0
     low: float = math.inf
     high: float = -math.inf
 
@@ -57,13 +58,15 @@ class Group:
         low, high = min(self.low, other.low), max(self.high, other.high)
         if fixed:
             bottom, top = (
-                OVERSHOOT * fixed.scale[0] * (limit - fixed.zero_point)
-                for limit in INTEGER_RANGE[self.dtype]
+                OVERSHOOT * fixed.scale[0] * (limit - fixed.zero_point) for limit in INTEGER_RANGE[self.dtype]
             )
             if not saturate and (low < bottom or high > top):
                 return None
             low, high = max(low, bottom), min(high, top)
-        return Group(self.dtype, fixed, power_of_two, low, high)
+        smallest = max(self.smallest, other.smallest)
+        if fixed and fixed.scale[0] < smallest:
+            return None
+        return Group(self.dtype, fixed, power_of_two, smallest, low, high)
 
     def quantization(self) -> Quantization | None:
         """Scale and zero point, or None when no value was ever seen."""
@@ -71,7 +74,8 @@ class Group:
             return self.fixed
         if self.low > self.high:
             return None
-        return choose(self.dtype, self.low, self.high, self.power_of_two)
+        chosen = choose(self.dtype, self.low, self.high, self.power_of_two)
+        return replace(chosen, scale=(max(chosen.scale[0], self.smallest),))
 
 
 def single(scale: float) -> float:
@@ -240,7 +244,7 @@ def _add_operator(
 
 
 def _slot_group(slot: Slot, dtype: DType) -> Group:
-    return Group(slot.dtype or dtype, slot.fixed, slot.power_of_two)
+    return Group(slot.dtype or dtype, slot.fixed, slot.power_of_two, slot.smallest)
 
 
 def _join_branches_and_states(groups: Groups, graph: Graph) -> Graph:
@@ -272,7 +276,9 @@ def _join_branches_and_states(groups: Groups, graph: Graph) -> Graph:
         wanted = Group("int16", Quantization((2.0**-15,), 0))
         key = f"output:{name}"
         groups.add(key, wanted)
-        if not groups.join(key, name):
+        # a requantize behind the only use would saturate in the same way
+        read = any(name in operator.inputs for operator in graph.operators())
+        if not groups.join(key, name, saturate=not read and groups.alone(name)):
             graph, operator = _requantize(groups, graph, name, key)
             nodes.append(operator)
             outputs_now = tuple(operator.outputs[0] if item == name else item for item in graph.outputs)

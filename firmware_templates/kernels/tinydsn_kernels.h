@@ -74,10 +74,11 @@ void tinydsn_convolve_s16_wide(const tinydsn_wide_matrix_s16 *matrix, const tiny
 
 /*
  * Gated recurrent unit, the part after both matrix products (gates in the order reset, update, new).
- * gx, gh: [rows][3 * hidden], Q3.12; state, output: [rows][hidden], Q15. output may be state.
+ * gx, gh: [rows][3 * hidden], of one scale that `multiplier` brings to three times Q3.12; state, output:
+ * [rows][hidden], Q15. output may be state.
  */
 void tinydsn_gru_update_s16(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t rows,
-                            int32_t hidden, int16_t *output);
+                            int32_t hidden, int32_t multiplier, int16_t *output);
 
 /* Layer normalisation over the last axis; tinydsn_layer_norm_s16.c tells the arithmetic. */
 typedef struct {

@@ -14,6 +14,9 @@ import numpy as np
 
 from quant.graph import Quantization
 
+_FAR = 2.0**40
+"""Far outside every integer type, and still exact in float64."""
+
 # CMSIS-NN's `sigmoid_table_uint16` is round(65536 * sigmoid(i / 24)) but for these entries, one above it.
 _RAISED = (
     *(4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44),
@@ -59,7 +62,7 @@ def int8_table(function: Callable[[float], float], source: Quantization, target:
     values = []
     for quantized in range(-128, 128):
         real = function(source.scale[0] * (quantized - source.zero_point))
-        rounded = math.floor(abs(real / target.scale[0]) + 0.5) * (1 if real >= 0 else -1)
+        rounded = math.floor(min(abs(real / target.scale[0]), _FAR) + 0.5) * (1 if real >= 0 else -1)
         values.append(min(127, max(-128, rounded + target.zero_point)))
     return np.array(values, np.int8)
 
@@ -75,7 +78,7 @@ def int16_table(function: Callable[[float], float], low: float, high: float, sca
     step = (high - low) / 512
 
     def rounded(value: float) -> float:
-        return math.copysign(math.floor(abs(value) + 0.5), value)
+        return math.copysign(math.floor(min(abs(value), _FAR) + 0.5), value)
 
     table = []
     for index in range(512):

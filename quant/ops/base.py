@@ -24,12 +24,14 @@ class Slot:
     """What one activation input or output of an operator demands of its tensor's integer type.
 
     ``dtype`` None: the operator's own activation width (8 or 16, from the precision table).
-    ``fixed``: the only quantization allowed. ``power_of_two``: the scale must be a power of two.
+    ``fixed``: the only quantization allowed. ``power_of_two``: the scale must be a power of two, at least
+    ``smallest``.
     """
 
     dtype: DType | None = None
     fixed: Quantization | None = None
     power_of_two: bool = False
+    smallest: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ from quant.ops.linear import activate_float, activation_range
 
 LEFT_SHIFT = 20
 """Bits that TFLite's int8 ADD and SUB gain before they rescale their inputs."""
+SUM_LIMIT = 2.0**3 * (1 - 2.0**-31)
+"""Largest output factor of int8 sums: they reach 255 * 2**20, and three bits more still fit in 32.
+
+A unit of the coarser input is 2**19 in the sum: what cancels less than that is rounding, and the rest
+saturates with this factor too.
+"""
 
 
 def infer(kind: str) -> Callable[[Sequence[Shape], Attributes], tuple[Shape, ...]]:
@@ -54,7 +60,9 @@ def sum_quantize(request: QuantizeRequest) -> Quantized:
         twice = 2 * max(one.scale[0], two.scale[0])
         multiplier1, shift1 = fixed_point.quantize_multiplier(one.scale[0] / twice)
         multiplier2, shift2 = fixed_point.quantize_multiplier(two.scale[0] / twice)
-        multiplier, shift = fixed_point.quantize_multiplier(twice / (2**LEFT_SHIFT * out.scale[0]))
+        multiplier, shift = fixed_point.quantize_multiplier(
+            min(twice / (2**LEFT_SHIFT * out.scale[0]), SUM_LIMIT)
+        )
         attributes |= {
             "offset1": -one.zero_point,
             "multiplier1": multiplier1,

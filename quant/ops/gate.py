@@ -1,7 +1,8 @@
 """gate: the predicate of a gated region, ``logits[index] > threshold``.
 
 Integer meaning: ``q > threshold`` with ``threshold = floor(real threshold / scale)``, which is the same
-comparison for every integer q. The executor adds the run-time bias to the logits first (int32).
+comparison for every integer q. The executor adds the run-time bias to the logits first (int32). Thresholds
+beyond 2**17, which no logit with a bias reaches, are taken as that.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from quant.ops.base import (
     Slots,
 )
 from quant.ops.common import integer, no_accumulator, no_macs, quantization, remake
+
+FARTHEST = 2.0**17
+"""Beyond any sum of two int16."""
 
 
 def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
@@ -51,7 +55,8 @@ def quantize(request: QuantizeRequest) -> Quantized:
     """Attributes ``index`` and the integer ``threshold``."""
     attributes = request.operator.attributes
     scale = quantization(request.inputs[0]).scale[0]
-    threshold = math.floor(float(attributes["threshold"]) / scale)  # type: ignore[arg-type]
+    units = float(attributes["threshold"]) / scale  # type: ignore[arg-type]
+    threshold = math.floor(max(-FARTHEST, min(FARTHEST, units)))
     return remake(request, {"index": integer(attributes, "index"), "threshold": threshold})
 
 

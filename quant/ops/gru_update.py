@@ -3,8 +3,10 @@
 ``r = sigmoid(gx_r + gh_r)``, ``z = sigmoid(gx_z + gh_z)``, ``n = tanh(gx_n + r * gh_n)``,
 ``h' = n + z * (h - n)``, with gx, gh of [rows, 3 H] and h of [rows, H].
 
-Integer meaning (ours): gx, gh are Q3.12, h and h' Q15, all int16; sigmoid and tanh are CMSIS-NN's int16 ones.
-Sums saturate to int16; products are rounded, ``(a * b + 2**14) >> 15``.
+Integer meaning (ours), all int16: gx and gh share one power-of-two scale, 2**-12 or coarser, so that large
+products of input and weights do not saturate before they are summed; h and h' are Q15. Sums saturate to
+int16; ``multiplier`` (3 << left shift; 3 for Q3.12) brings them to three times Q3.12 for CMSIS-NN's int16
+sigmoid and tanh; products with Q15 are rounded, ``(a * b + 2**14) >> 15``.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from quant.ops.base import (
     Slot,
     Slots,
 )
-from quant.ops.common import no_accumulator, remake
+from quant.ops.common import no_accumulator, quantization, remake
+from quant.ops.pointwise import to_tripled_q12
 
-Q12 = Quantization((2.0**-12,), 0)
+FINEST_SCALE = 2.0**-12
 Q15 = Quantization((2.0**-15,), 0)
 
 
@@ -53,16 +56,15 @@ def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
 
 
 def slots(operator: Operator, dtype: DType) -> Slots:
-    """Q3.12 in, Q15 state and output."""
-    return Slots(
-        (Slot("int16", Q12), Slot("int16", Q12), Slot("int16", Q15)),
-        (Slot("int16", Q15),),
-    )
+    """gx and gh one power-of-two scale, state and output Q15."""
+    gate = Slot("int16", power_of_two=True, smallest=FINEST_SCALE)
+    return Slots((gate, gate, Slot("int16", Q15)), (Slot("int16", Q15),), ((("in", 0), ("in", 1)),))
 
 
 def quantize(request: QuantizeRequest) -> Quantized:
-    """Nothing to prepare."""
-    return remake(request, {})
+    """Attribute ``multiplier``."""
+    scaling = to_tripled_q12(quantization(request.inputs[0]).scale[0])
+    return remake(request, {"multiplier": scaling["multiplier"]})
 
 
 def _saturate(values: np.ndarray) -> np.ndarray:
@@ -73,11 +75,12 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
     """Integer meaning."""
     gx, gh, state = (None if item is None else item.astype(np.int64) for item in inputs)
     assert gx is not None and gh is not None and state is not None
+    multiplier = int(attributes.get("multiplier", 3))  # type: ignore[arg-type]
     xr, xz, xn = np.split(gx, 3, -1)
     hr, hz, hn = np.split(gh, 3, -1)
-    reset = sigmoid_q15(3 * _saturate(xr + hr))
-    update = sigmoid_q15(3 * _saturate(xz + hz))
-    new = tanh_q15(3 * _saturate(xn + ((reset * hn + (1 << 14)) >> 15)))
+    reset = sigmoid_q15(multiplier * _saturate(xr + hr))
+    update = sigmoid_q15(multiplier * _saturate(xz + hz))
+    new = tanh_q15(multiplier * _saturate(xn + ((reset * hn + (1 << 14)) >> 15)))
     moved = (update * (state - new) + (1 << 14)) >> 15
     return (_saturate(new + moved).astype(np.int16),)
 

@@ -4,7 +4,7 @@ Integer meaning (ours; TFLite has no such operator). For a row ``x`` of C elemen
 
 1. ``sum = Σ x`` (int32), ``d[i] = C * x[i] - sum`` (int32, below 2**26 for C <= 1024).
 2. ``V = Σ d[i]**2 + epsilon`` (uint64, below 2**63); the attribute ``epsilon`` is
-   ``round(eps * C**3 / input_scale**2)``, at least 1.
+   ``round(eps * C**3 / input_scale**2)``, at least 1; the converter refuses one above 2**62.
 3. ``r = 2**46 * 2**(s / 2) / sqrt(V)`` to about 22 bits: with ``n`` the bit length of V, ``s = n - 32``, plus
    1 if that is odd; ``m = V >> s`` (``V << -s`` where s < 0), a uint32 in [2**30, 2**32). Start from
    ``r = SEED_OFFSET - ((m * SEED_SLOPE) >> 32)`` and do three times
@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from quant.errors import GraphError
+from quant.errors import GraphError, QuantizationError
 from quant.graph import Attribute, DType, Graph, Operator, Tensor
 from quant.ops.base import (
     Accumulator,
@@ -41,6 +41,9 @@ SEED_OFFSET = 2330019758
 SEED_SLOPE = 1342177280
 """1.25 in Q30."""
 NEWTON_STEPS = 3
+LARGEST_EPSILON = 2**62
+LARGEST_GAIN = 2.0**59
+"""One unit of u times it saturates, and ``shift`` stays above 0."""
 
 
 def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
@@ -74,13 +77,13 @@ def quantize(request: QuantizeRequest) -> Quantized:
     columns = data.shape[-1]
     output_scale = output.quantization.scale[0]
     gain = request.constants[1].astype(np.float64) * math.sqrt(columns) / output_scale
+    gain = np.clip(gain, -LARGEST_GAIN, LARGEST_GAIN)
     peak = max(float(np.max(np.abs(gain))), 1e-9)
     fraction = min(30, 30 - math.ceil(math.log2(peak)))
     gamma = np.round(gain * 2.0**fraction).astype(np.int32)
     limit = 2**30
     beta = np.clip(np.round(request.constants[2] / output_scale), -limit, limit).astype(np.int32)
-    real = float(operator.attributes["epsilon"])  # type: ignore[arg-type]
-    epsilon = min(max(1, round(real * columns**3 / data.quantization.scale[0] ** 2)), 2**62)
+    epsilon = _integer_epsilon(float(operator.attributes["epsilon"]), data)  # type: ignore[arg-type]
     attributes: dict[str, Attribute] = {"epsilon": epsilon, "shift": 30 + fraction}
     names = (f"{operator.name}.gamma", f"{operator.name}.beta")
     inputs = (operator.inputs[0], *names)
@@ -90,6 +93,20 @@ def quantize(request: QuantizeRequest) -> Quantized:
         for name, values in zip(names, (gamma, beta), strict=True)
     }
     return Quantized(made, constants)
+
+
+def _integer_epsilon(real: float, data: Tensor) -> int:
+    """Step 2's epsilon. Raises QuantizationError where V would not fit 63 bits."""
+    assert data.quantization is not None
+    scale, columns = data.quantization.scale[0], data.shape[-1]
+    epsilon = max(1, round(real * columns**3 / scale**2))
+    if epsilon > LARGEST_EPSILON:
+        smallest = 32767 * math.sqrt(real * columns**3 / LARGEST_EPSILON)
+        raise QuantizationError(
+            f"the input of layer_norm stays within {32767 * scale:.3g} (must reach {smallest:.3g} for "
+            f"epsilon {real:g} and {columns} columns): scale it up, or make epsilon smaller"
+        )
+    return epsilon
 
 
 def inverse_root(value: int) -> tuple[int, int]:

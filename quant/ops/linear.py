@@ -9,7 +9,7 @@ from quant.graph import INTEGER_RANGE, Attribute, Graph, Operator, Quantization,
 from quant.ops.base import Accumulator, Attributes, Quantized, QuantizeRequest
 
 SMALLEST_SCALE = 1e-30
-"""Channels whose weights and bias are below it have scale 1, and so are zero."""
+"""Channels whose weights and bias are below it are zero, and have any scale."""
 LARGEST_BIAS = 2**29
 """A bias takes at most a quarter of an int32 sum."""
 
@@ -37,17 +37,18 @@ def activation_range(attributes: Attributes, output: Tensor) -> tuple[int, int]:
 
 
 def quantize_weights(
-    weight: np.ndarray, axis: int, bits: int, floor: np.ndarray
+    weight: np.ndarray, axis: int, bits: int, floor: np.ndarray, idle: float
 ) -> tuple[np.ndarray, tuple[float, ...]]:
     """Symmetric per-channel weights of ``bits`` bits: (int8 values, scale of each channel).
 
-    ``floor``: smallest scale of each channel. Scales are float32 numbers, as TFLite's are.
+    ``floor``: smallest scale of each channel; ``idle``: scale of channels that are zero.
+    Scales are float32 numbers, as TFLite's are.
     """
     top = 2 ** (bits - 1) - 1
     other = tuple(index for index in range(weight.ndim) if index != axis)
     peak = np.max(np.abs(weight), axis=other).astype(np.float64)
     scale = np.maximum(peak / top, floor)
-    scale = np.where(scale >= SMALLEST_SCALE, scale, 1.0).astype(np.float32).astype(np.float64)
+    scale = np.where(scale >= SMALLEST_SCALE, scale, idle).astype(np.float32).astype(np.float64)
     shape = [1] * weight.ndim
     shape[axis] = -1
     values = np.clip(np.round(weight / scale.reshape(shape)), -top, top).astype(np.int8)
@@ -69,7 +70,9 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
     bias_type = np.int64 if wide else np.int32
     input_scale = data.quantization.scale[0]
     floor = np.abs(bias) / (input_scale * LARGEST_BIAS)
-    values, scales = quantize_weights(weight, channel_axis, request.weight_bits, floor)
+    # a ratio of at most 1 to the output's scale, which any width can requantize
+    idle = min(1.0, output.quantization.scale[0] / input_scale)
+    values, scales = quantize_weights(weight, channel_axis, request.weight_bits, floor, idle)
     bias_scales = np.array([input_scale * scale for scale in scales])
     bias_values = np.round(bias / bias_scales).astype(bias_type)
     to_pair = fixed_point.quantize_wide if wide else fixed_point.quantize_multiplier

@@ -12,6 +12,8 @@ from quant.ops.common import integer
 
 LONGEST_LEFT_SHIFT = 14
 """x * (3 << 14) still fits in int32."""
+LONGEST_RIGHT_SHIFT = 30
+"""From 18 on every int16 gives 0; C shifts an int32."""
 
 
 def to_tripled_q12(scale: float) -> dict[str, Attribute]:
@@ -20,7 +22,7 @@ def to_tripled_q12(scale: float) -> dict[str, Attribute]:
     A scale above 2**2 is taken as 2**2: all inputs but -2 to 2 lie outside the table with either.
     """
     left = min(round(math.log2(scale)) + 12, LONGEST_LEFT_SHIFT)
-    return {"multiplier": 3 << max(left, 0), "right_shift": max(-left, 0)}
+    return {"multiplier": 3 << max(left, 0), "right_shift": min(max(-left, 0), LONGEST_RIGHT_SHIFT)}
 
 
 def tripled(data: np.ndarray, attributes: Attributes) -> np.ndarray:

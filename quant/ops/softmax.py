@@ -115,8 +115,8 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
     )
     powers = read_int16(exp, np.clip(scaled + 32767, -32768, 32767))
     total = np.sum(powers, axis=-1, keepdims=True)
-    # bit length of positive integers below 2**31: exact in float64
-    zeros = 32 - (np.floor(np.log2(total.astype(np.float64))).astype(np.int64) + 1)
+    # the exponent of a positive integer in float64 is its bit length
+    zeros = 32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
     shifted = ((total << (zeros - 1)) + (1 << 13)) >> 14
     inverse = read_int16(reciprocal, np.clip(shifted - (1 << 15) - (1 << 16), -32768, 32767))
     right = 31 - zeros

@@ -166,6 +166,15 @@ def scaled(
     return Tensor(name, shape, dtype, Quantization((scale,), zero))  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=2)
+def kernel_library(interleaved: bool) -> ctypes.CDLL:
+    """All kernels in one shared object, to be called one by one."""
+    objects = [str(path) for path in kernel_objects(interleaved)]
+    shared = Path(objects[0]).parent / "kernels.so"
+    compile_c([*SANITIZE, "-shared", *objects, str(cmsis()[0]), "-o", str(shared)])
+    return ctypes.CDLL(str(shared))
+
+
 class Builder:
     """Puts an integer graph together operator by operator, each made integer by its own ``quantize``."""
 

@@ -77,7 +77,8 @@ def other_net(seed: int = 9) -> IntegerGraph:
     """The operators that `gated_net` lacks, most of them in int8: 64 samples in and out, no gates."""
     b = Builder(seed)
     b.tensor(scaled("pcm", (64,), "int16", Q15))
-    image = b.add("reshape", "image", ("pcm",), scaled("image.y", (4, 4, 4), "int16", Q15), {"shape": (4, 4, 4)})
+    cube = scaled("image.y", (4, 4, 4), "int16", Q15)
+    image = b.add("reshape", "image", ("pcm",), cube, {"shape": (4, 4, 4)})
     around = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "activation": "none"}
     taps = {1: b.rng.standard_normal((3, 3, 4)) / 2, 2: np.zeros(4)}
     deep = b.add("depthwise_conv2d", "deep16", (image,), scaled("deep16.y", (4, 4, 4)), around, taps)
@@ -88,8 +89,10 @@ def other_net(seed: int = 9) -> IntegerGraph:
     padded = b.add("pad", "pad", (small,), scaled("pad.y", (4, 6, 4), "int8", 0.02, -9), grown)
     weights = {1: b.rng.standard_normal((8, 3, 3, 4)) / 4, 2: b.rng.standard_normal(8) / 4}
     valid = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 0, 0), "activation": "relu"}
-    conv = b.add("conv2d", "conv8", (padded,), scaled("conv8.y", (4, 4, 8), "int8", 0.015, -128), valid, weights)
-    row = b.add("reshape", "row", (conv,), scaled("row.y", (1, 16, 8), "int8", 0.015, -128), {"shape": (1, 16, 8)})
+    positive = scaled("conv8.y", (4, 4, 8), "int8", 0.015, -128)
+    conv = b.add("conv2d", "conv8", (padded,), positive, valid, weights)
+    positive = scaled("row.y", (1, 16, 8), "int8", 0.015, -128)
+    row = b.add("reshape", "row", (conv,), positive, {"shape": (1, 16, 8)})
     causal = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 2, 0), "activation": "none"}
     weights = {1: b.rng.standard_normal((8, 1, 3, 8)) / 4, 2: np.zeros(8)}
     line = b.add("conv2d", "line8", (row,), scaled("line8.y", (1, 16, 8), "int8", 0.02, 3), causal, weights)
@@ -97,8 +100,10 @@ def other_net(seed: int = 9) -> IntegerGraph:
     weights = {1: b.rng.standard_normal((8, 1, 3, 8)) / 4, 2: np.zeros(8)}
     line = b.add("conv2d", "even8", (line,), scaled("even8.y", (1, 16, 8), "int8", 0.02, 3), even, weights)
     taps = {1: b.rng.standard_normal((1, 3, 8)) / 2, 2: np.zeros(8)}
-    deep = b.add("depthwise_conv2d", "deep8", (line,), scaled("deep8.y", (1, 16, 8), "int8", 0.02, 3), even, taps)
-    total = b.add("add", "add8", (line, deep), scaled("add8.y", (1, 16, 8), "int8", 0.03, 5), {"activation": "none"})
+    filtered = scaled("deep8.y", (1, 16, 8), "int8", 0.02, 3)
+    deep = b.add("depthwise_conv2d", "deep8", (line,), filtered, even, taps)
+    summed = scaled("add8.y", (1, 16, 8), "int8", 0.03, 5)
+    total = b.add("add", "add8", (line, deep), summed, {"activation": "none"})
     once = {1: np.linspace(-1, 1, 8)}
     moved = scaled("sub8.y", (1, 16, 8), "int8", 0.03, 5)
     b.tensor(scaled("sub8.c1", (8,), "int8", 0.01, 20))

@@ -12,7 +12,8 @@ from tinydsn.codegen.app import app_files, linker_script
 from tinydsn.codegen.board import Board, Qemu, Region, Renode, board_names, load_board, read_board
 
 KEYS = (
-    "description, core, prefix, flags, fpu, dsp, mve, clock_hz, stack_bytes, notes, flash, ram, qemu, renode"
+    "description, core, prefix, flags, fpu, dsp, mve, clock_hz, prototype, stack_bytes, notes, flash, ram, "
+    "qemu, renode"
 )
 GOOD = """
 description = "a board"

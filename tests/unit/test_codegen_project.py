@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -18,9 +19,11 @@ from quant.ops.base import QuantizeRequest
 from quant.reference import Pipeline
 from tinydsn.codegen.board import Board, Region, load_board
 from tinydsn.codegen.build import build
+from tinydsn.codegen.call import CodeTarget
+from tinydsn.codegen.design import design
 from tinydsn.codegen.project import Memory, SelfTest, generate
 from tinydsn.codegen.toolchain import cmsis_dsp_root, cmsis_nn_root, find_compiler, static_library
-from tinydsn.codegen.writer import fnv1a
+from tinydsn.codegen.writer import Labels, fnv1a, sources
 
 SHA = "c0ffee" + "0" * 58
 HOP = 16
@@ -84,6 +87,17 @@ def test_generating_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     first, second = (contents(tmp_path / name) for name in ("one", "two"))
     assert first == second
     assert "src/tinydsn_operators.c" in first
+
+
+@pytest.mark.parametrize("name", ["tinydsn.c", "tinydsn_internal.h", "tinydsn_operators.c"])
+def test_the_text_is_the_golden_one(name: str) -> None:
+    """TINYDSN_UPDATE_GOLDEN=1 writes the files again; read the difference."""
+    golden = Path(__file__).parent / "golden" / name
+    text = sources(design(tiny(), CodeTarget(dsp=True)), Labels("golden", SHA))[f"src/{name}"]
+    if os.environ.get("TINYDSN_UPDATE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text()
 
 
 def test_an_earlier_project_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -154,16 +168,26 @@ def test_the_selftest_names_the_first_frame_that_differs(tmp_path: Path, host: B
         assert json.loads(done.stdout)["selftest"] == code
 
 
-def test_cmake_builds_the_project_by_itself(tmp_path: Path, host: Board) -> None:
+def with_cmake(folder: Path, board: Board) -> Path:
+    """The program that the project's own CMakeLists.txt builds."""
     if not shutil.which("cmake"):
         pytest.skip("cmake not found")
-    generate(tiny(), host, tmp_path / "out", model_sha256=SHA, selftest=recording())
-    configure = ["cmake", "-S", str(tmp_path / "out"), "-B", str(tmp_path / "build")]
+    generate(tiny(), board, folder / "out", model_sha256=SHA, selftest=recording())
+    configure = ["cmake", "-S", str(folder / "out"), "-B", str(folder / "build")]
     configure += [f"-DCMSIS_NN_ROOT={cmsis_nn_root()}", f"-DCMSIS_DSP_ROOT={cmsis_dsp_root()}"]
-    configure += [f"-DTINYDSN_CMSIS_LIBRARY={static_library(host)}"]
-    subprocess.run(configure, check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", str(tmp_path / "build")], check=True, capture_output=True)
-    program = tmp_path / "build" / "tinydsn_app"
+    configure += [f"-DTINYDSN_CMSIS_LIBRARY={static_library(board)}"]
+    for command in (configure, ["cmake", "--build", str(folder / "build")]):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "build" / "tinydsn_app"
+
+
+def test_cmake_links_the_project_for_a_core(tmp_path: Path, m4: Board) -> None:
+    assert with_cmake(tmp_path, m4).is_file()
+
+
+def test_cmake_builds_the_project_by_itself(tmp_path: Path, host: Board) -> None:
+    program = with_cmake(tmp_path, host)
     done = subprocess.run([program, "--selftest"], check=False, capture_output=True)
     assert done.returncode == 0, done.stdout
 

@@ -96,8 +96,8 @@ class Board:
 
     prefix: of the compiler's name, "" for the host. flags: what the compiler must know of the core, for
     compiling and linking alike. clock_hz: 0 for the host. prototype: an FPGA image that stands for its core
-    and is slower than any part with it, so that real time is stated and not demanded. stack_bytes: RAM that the linker keeps free for
-    the stack. qemu, renode: None where that emulator does not have the board.
+    and is slower than any part with it, so that real time is stated and not demanded. stack_bytes: RAM that
+    the linker keeps free for the stack. qemu, renode: None where that emulator does not have the board.
     """
 
     name: str

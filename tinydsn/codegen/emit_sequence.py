@@ -8,7 +8,8 @@ from tinydsn.codegen.call import Call, Request
 def gru_update(request: Request) -> Call:
     """``tinydsn_gru_update_s16``."""
     hidden = request.output.shape[-1]
-    values = {"rows": request.output.size // hidden, "hidden": hidden}
+    multiplier = int(request.operator.attributes.get("multiplier", 3))  # type: ignore[arg-type]
+    values = {"rows": request.output.size // hidden, "hidden": hidden, "multiplier": multiplier}
     return Call("gru_update", values, kernels=("tinydsn_gru_update_s16",))
 
 
