@@ -71,7 +71,9 @@ def _project_board(folder: Path) -> str:
     try:
         return str(json.loads((folder / "tinydsn.json").read_text())["board"])
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{folder}: not a project that `tinydsn generate` wrote (no tinydsn.json)") from error
+        raise ConfigError(
+            f"{folder}: not a project that `tinydsn generate` wrote (no tinydsn.json)"
+        ) from error
 
 
 def run(

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#define FILES 4
+#define FILES 5
 
 static FILE *files[FILES];
 

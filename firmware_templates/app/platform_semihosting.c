@@ -3,7 +3,7 @@
 #include "semihosting.h"
 #include "startup.h"
 
-#define ARGUMENTS 6
+#define ARGUMENTS 8
 
 int32_t platform_open(const char *name, int write)
 {

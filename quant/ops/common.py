@@ -73,15 +73,20 @@ def remake(
     return Quantized(made, constants)
 
 
+def repeats(a: Shape, b: Shape) -> bool:
+    """Whether ``b`` equals ``a``, is its trailing axes, or has one element; with no more axes than ``a``."""
+    trimmed = tuple(b)
+    while trimmed and trimmed[0] == 1:
+        trimmed = trimmed[1:]
+    return len(b) <= len(a) and a[len(a) - len(trimmed) :] == trimmed
+
+
 def broadcast(kind: str, a: Shape, b: Shape) -> Shape:
     """Shape of an elementwise operator: ``b`` equals ``a``, is its trailing axes, or has one element.
 
     Raises GraphError otherwise.
     """
-    trimmed = b
-    while trimmed and trimmed[0] == 1 and len(trimmed) > 0:
-        trimmed = trimmed[1:]
-    if trimmed == () or a[len(a) - len(trimmed) :] == trimmed:
+    if repeats(a, b):
         return a
     raise GraphError(
         f"{kind} of {a} and {b} (the second must have the first's shape, its trailing axes, or one element)"

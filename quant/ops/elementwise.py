@@ -9,7 +9,7 @@ import numpy as np
 from quant import fixed_point
 from quant.graph import Attribute, DType, Operator, Tensor
 from quant.ops.base import Arrays, Attributes, Quantized, QuantizeRequest, Shape, Slot, Slots
-from quant.ops.common import broadcast, integer, quantization, remake
+from quant.ops.common import broadcast, integer, quantization, remake, repeats
 from quant.ops.linear import activate_float, activation_range
 
 LEFT_SHIFT = 20
@@ -115,7 +115,4 @@ def macs(operator: Operator, tensors: Mapping[str, Tensor]) -> int:
 def second_repeats(operator: Operator, tensors: Mapping[str, Tensor]) -> tuple[bool, str]:
     """The second input has the first's shape, its trailing axes, or one element."""
     a, b = tensors[operator.inputs[0]].shape, tensors[operator.inputs[1]].shape
-    trimmed = tuple(b)
-    while trimmed and trimmed[0] == 1:
-        trimmed = trimmed[1:]
-    return trimmed == () or a[len(a) - len(trimmed) :] == trimmed, f"{a} and {b}"
+    return repeats(a, b), f"{a} and {b}"

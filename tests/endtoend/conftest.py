@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from quant.errors import AudioError
+from quant.gates import PATTERNS, GatePattern
+from quant.reference import Enhanced, Pipeline
+from tinydsn.workflow.models import Model, load_model
 
 RATE = 16000
 HOP = 256
@@ -15,8 +18,18 @@ FRAMES = 1800
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 
 
+SNRS_DB = (20.0, -3.0, 8.0)
+"""In turn, one for each BLOCK samples, so that easy and hard stretches follow each other."""
+BLOCK = 5 * RATE
+
+
+def gains(samples: int) -> np.ndarray:
+    """Amplitude of noise beside speech of equal power, for each sample."""
+    return np.resize(np.repeat([10 ** (-snr / 20) for snr in SNRS_DB], BLOCK), samples)
+
+
 def corpus_mixture(samples: int) -> np.ndarray | None:
-    """Test speech in test noise at about 3 dB, or None without the corpus."""
+    """Test speech in test noise, or None without the corpus."""
     import soundfile
 
     speech = sorted((CORPUS / "speech" / "test").glob("*.flac"))[::40]
@@ -25,7 +38,7 @@ def corpus_mixture(samples: int) -> np.ndarray | None:
         return None
     voice = np.resize(np.concatenate([soundfile.read(path)[0] for path in speech]), samples)
     noises = np.resize(np.concatenate([soundfile.read(path)[0] for path in noise]), samples)
-    gain = np.sqrt(np.mean(voice**2) / np.mean(noises**2)) * 10 ** (-3 / 20)
+    gain = np.sqrt(np.mean(voice**2) / np.mean(noises**2)) * gains(samples)
     return np.clip(np.round((voice + gain * noises) * 32768), -32768, 32767).astype(np.int16)
 
 
@@ -37,7 +50,7 @@ def prompt_mixture(samples: int) -> np.ndarray:
     from tinydsn.audio.sources import noise
 
     voice = read_prompts(samples / RATE)[:samples] / 32768.0
-    return to_int16(mix(voice, noise("fan", samples, 3), 3.0, -26.0).noisy)
+    return to_int16(mix(voice, noise("fan", samples, 3) * gains(samples), 3.0, -26.0).noisy)
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +63,15 @@ def noisy_speech() -> np.ndarray:
         return prompt_mixture(FRAMES * HOP)
     except AudioError as error:
         pytest.skip(f"no real speech: {error}")
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The shipped model."""
+    return load_model("dsn-s")
+
+
+@pytest.fixture(scope="session")
+def references(model: Model, noisy_speech: np.ndarray) -> dict[str, Enhanced]:
+    """What every board must give for ``noisy_speech``, by gate pattern."""
+    return {name: Pipeline(model.graph).run(noisy_speech, GatePattern(name)) for name in PATTERNS}

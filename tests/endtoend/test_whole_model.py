@@ -13,20 +13,15 @@ from quant.errors import MissingTool
 from quant.gates import PATTERNS, GatePattern
 from quant.graph import Branch, IntegerGraph, Operator
 from quant.model_file import to_bytes
-from quant.reference import Pipeline
+from quant.reference import Enhanced, Pipeline
 from tinydsn.codegen.board import board_names, load_board
 from tinydsn.codegen.build import build
 from tinydsn.workflow.firmware import Firmware, build_firmware, run_firmware
-from tinydsn.workflow.models import Model, load_model
+from tinydsn.workflow.models import Model
 from tinydsn.workflow.verification import compare, verify_model
 
 HOP = 256
 MOST_INSTRUCTIONS_TO_SKIP = 20
-
-
-@pytest.fixture(scope="session")
-def model() -> Model:
-    return load_model("dsn-s")
 
 
 def built(model: Model, board: str, folder: Path) -> Firmware:
@@ -38,9 +33,9 @@ def built(model: Model, board: str, folder: Path) -> Firmware:
 
 @pytest.mark.parametrize("board", board_names())
 def test_1800_frames_of_noisy_speech_are_equal(
-    model: Model, noisy_speech: np.ndarray, tmp_path: Path, board: str
+    model: Model, noisy_speech: np.ndarray, references: dict[str, Enhanced], tmp_path: Path, board: str
 ) -> None:
-    result = verify_model(model, noisy_speech, [board], PATTERNS, tmp_path)
+    result = verify_model(model, noisy_speech, [board], PATTERNS, tmp_path, known=references)
     for cell in result.cells:
         if cell.result["status"] == "skipped":
             pytest.skip(cell.result["reason"])
@@ -53,8 +48,8 @@ def test_1800_frames_of_noisy_speech_are_equal(
     assert by_pattern["min"]["min"] <= by_pattern["learned"]["mean"] <= by_pattern["max"]["max"]
 
 
-def test_every_gate_of_the_policy_takes_both_values(model: Model, noisy_speech: np.ndarray) -> None:
-    gates = Pipeline(model.graph).run(noisy_speech).gates
+def test_every_gate_of_the_policy_takes_both_values(references: dict[str, Enhanced]) -> None:
+    gates = references["learned"].gates
     assert gates.any(axis=0).all()
     assert not gates.all(axis=0).any()
 
@@ -100,9 +95,13 @@ def test_a_skipped_region_costs_at_most_20_instructions(
     assert cost.max() <= MOST_INSTRUCTIONS_TO_SKIP
 
 
-def test_instructions_are_the_same_in_every_run(model: Model, noisy_speech: np.ndarray, tmp_path: Path) -> None:
+def test_instructions_are_the_same_in_every_run(
+    model: Model, noisy_speech: np.ndarray, tmp_path: Path
+) -> None:
     firmware = built(model, "mps2-an386", tmp_path / "project")
-    first, second = (run_firmware(firmware, noisy_speech[: 50 * HOP], GatePattern("learned")) for _ in range(2))
+    first, second = (
+        run_firmware(firmware, noisy_speech[: 50 * HOP], GatePattern("learned")) for _ in range(2)
+    )
     assert first.instructions is not None and second.instructions is not None
     assert np.array_equal(first.instructions, second.instructions)
 

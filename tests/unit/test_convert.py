@@ -208,8 +208,8 @@ def test_the_output_has_q15_even_where_the_graph_needs_more() -> None:
     assert of(made, made.outputs[0]) == Q15
 
 
-def test_the_arguments_of_a_gru_saturate_without_a_requantize() -> None:
-    """Q3.12 ends at 8; a product that goes beyond has no other reader, and saturates by itself."""
+def test_the_arguments_of_a_gru_get_a_coarser_scale_where_they_need_it() -> None:
+    """Q3.12 ends at 8; products that go beyond share the next power of two that holds them."""
     build = Builder()
     name = gru(build)
     build.constants["gru.input.w"] = build.constants["gru.input.w"] * 10
@@ -219,6 +219,10 @@ def test_the_arguments_of_a_gru_saturate_without_a_requantize() -> None:
     assert ranges["gru.input"].high > 9
     made, error = compare(graph)
     assert "requantize" not in kinds(made)
+    largest = max(max(ranges[name].high, -ranges[name].low) for name in ("gru.input", "gru.hidden"))
+    scale = 2.0 ** np.ceil(np.log2(largest * 1.25 / 32767))
+    assert scale > Q12.scale[0]
+    assert of(made, "gru.input") == of(made, "gru.hidden") == Quantization((scale,), 0)
     assert error < 0.02
 
 
@@ -322,7 +326,7 @@ def test_groups_that_contradict_do_not_join() -> None:
     assert fixed.join(Group("int16", power_of_two=True)) is not None
     assert Group("int16", Quantization((0.3,), 0)).join(Group("int16", power_of_two=True)) is None
     both = Group("int16", low=-1.0, high=0.5).join(Group("int16", power_of_two=True, low=0.0, high=2.0))
-    assert both == Group("int16", None, True, -1.0, 2.0)
+    assert both == Group("int16", power_of_two=True, low=-1.0, high=2.0)
 
 
 def test_sources_and_names_stay() -> None:

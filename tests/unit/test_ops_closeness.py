@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ops_example import error_in_units, integer
+from ops_example import error_in_units, integer, one_operator
 
+from quant.fixed_point import quantize_multiplier
 from quant.graph import Tensor
 from quant.ops import TABLE
 from quant.ops.table import FUNCTIONS
@@ -143,6 +144,24 @@ def test_copies_are_exact(dtype: str) -> None:
     assert error_in_units("slice", [x], of("y", (3, 2, 5), dtype), {"axis": 1, "begin": 1, "end": 3}) == 0
     widths = {"before": (0, 1, 0), "after": (2, 0, 0)}
     assert error_in_units("pad", [x], of("y", (5, 5, 5), dtype), widths) == 0
+
+
+def test_multipliers_come_from_float32_products_where_tflites_do() -> None:
+    """Scales whose exact product and whose float32 product give other multipliers."""
+    one, two, out = (float(np.float32(value)) for value in (0.0123, 0.0457, 0.789))
+    inputs = [integer("a", (2, 2), "int8", one), integer("b", (2, 2), "int8", two)]
+    graph = one_operator("batch_matmul", inputs, integer("y", (2, 2), "int8", out))
+    expected = quantize_multiplier(float(np.float32(one) * np.float32(two)) / out)
+    attributes = next(graph.operators()).attributes
+    assert (attributes["multiplier"], attributes["shift"]) == expected != quantize_multiplier(one * two / out)
+
+    graph = one_operator("leaky_relu", inputs[:1], integer("y", (2, 2), "int8", out), {"alpha": 0.1})
+    attributes = next(graph.operators()).attributes
+    expected = quantize_multiplier(float(np.float32(one) * np.float32(0.1) / np.float32(out)))
+    assert (attributes["multiplier_alpha"], attributes["shift_alpha"]) == expected
+    assert expected != quantize_multiplier(one * 0.1 / out)
+    expected = quantize_multiplier(float(np.float32(one) / np.float32(out)))
+    assert (attributes["multiplier_identity"], attributes["shift_identity"]) == expected
 
 
 def test_every_operator_of_the_table_is_compared_somewhere() -> None:

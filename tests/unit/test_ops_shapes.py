@@ -105,6 +105,13 @@ def test_every_kind_has_a_shape_test() -> None:
             "(the second must have the first's shape, its trailing axes, or one element)",
         ),
         (
+            "sub",
+            [(6,), (1, 6)],
+            {},
+            "sub of (6,) and (1, 6) "
+            "(the second must have the first's shape, its trailing axes, or one element)",
+        ),
+        (
             "batch_matmul",
             [(3, 4, 5), (2, 5, 6)],
             {},

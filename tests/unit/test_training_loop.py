@@ -178,7 +178,9 @@ def test_evaluation_removes_the_delay(data: TrainingData) -> None:
 def test_evaluation_report(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "dnsmos_available", lambda: False)
     model = Dsn(SMALL)
-    report = evaluate.summary(model, evaluate.evaluate(partial(evaluate.enhance, model), data.speech, data.noise, data.rooms, count=6))
+    enhancer = partial(evaluate.enhance, model)
+    results = evaluate.evaluate(enhancer, data.speech, data.noise, data.rooms, count=6)
+    report = evaluate.summary(model, results)
     assert list(report["per_snr"]) == ["-5 dB", "+0 dB", "+5 dB", "+10 dB", "+15 dB", "+20 dB"]
     assert report["all"]["gated_compute_used"] == 1.0
     static, gated = model.macs()

@@ -17,7 +17,11 @@ SECONDS_A_SAMPLE = 0.0005
 
 
 def run_host(
-    exe: Path, pcm: np.ndarray, forced: np.ndarray | None = None, timeout: float | None = None
+    exe: Path,
+    pcm: np.ndarray,
+    forced: np.ndarray | None = None,
+    timeout: float | None = None,
+    trace: int | None = None,
 ) -> RunResult:
     """Send int16 ``pcm`` [n] through the program ``exe``; ``forced`` (uint32 [frames]) overrules the gates.
 
@@ -25,7 +29,7 @@ def run_host(
     """
     with tempfile.TemporaryDirectory(prefix="tinydsn-run-") as name:
         folder = Path(name)
-        command = [str(exe.resolve()), *write_inputs(folder, pcm, forced)]
+        command = [str(exe.resolve()), *write_inputs(folder, pcm, forced, trace)]
         limit = SECONDS + SECONDS_A_SAMPLE * len(pcm) if timeout is None else timeout
         code, console = run_process(command, folder, limit, "on the host")
         check_exit(code, console, "on the host")

@@ -29,10 +29,12 @@ def run_qemu(
     forced: np.ndarray | None = None,
     profile: bool = True,
     timeout: float | None = None,
+    trace: int | None = None,
 ) -> RunResult:
     """Send int16 ``pcm`` [n] through ``elf`` on the emulated ``board``.
 
     ``forced`` (uint32 [frames]) overrules the gates. ``profile`` counts instructions.
+    ``trace``: see `write_inputs`.
 
     Raises BoardError when QEMU does not have the board, ToolchainError when QEMU or the plugin's compiler is
     missing, or when the program fails or exceeds ``timeout`` seconds.
@@ -40,7 +42,7 @@ def run_qemu(
     counted = address_map(elf) if profile else None
     with tempfile.TemporaryDirectory(prefix="tinydsn-run-") as name:
         folder = Path(name)
-        arguments = write_inputs(folder, pcm, forced)
+        arguments = write_inputs(folder, pcm, forced, trace)
         command = [*machine(board), *semihosting(arguments), "-kernel", str(elf.resolve())]
         if counted is not None:
             command += counting(counted, folder)

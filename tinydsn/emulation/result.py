@@ -13,7 +13,7 @@ import numpy as np
 from quant.errors import ConfigError, ToolchainError
 from quant.gates import from_words
 
-INPUT, OUTPUT, GATES, FORCED = "in.pcm", "out.pcm", "gates.bin", "forced.bin"
+INPUT, OUTPUT, GATES, FORCED, TRACE = "in.pcm", "out.pcm", "gates.bin", "forced.bin", "trace.bin"
 """Files of a run, in the order of the test program's arguments."""
 
 
@@ -26,7 +26,8 @@ class RunResult:
     operator_instructions: uint32 [frames, operators + 1], columns named by ``operator_names``: the functions
     of the front end and of the operators in their order, and last "runtime", the code between them; a row's
     sum is the frame's instructions. stack: the most bytes below the caller's stack pointer that
-    ``tinydsn_process`` used, None on the host. context: bytes of the context.
+    ``tinydsn_process`` used, None on the host. context: bytes of the context. trace: (operator's index, bytes
+    of its output) in the order of execution, of the traced frame of a build with TINYDSN_TRACE.
     """
 
     pcm: np.ndarray
@@ -36,6 +37,7 @@ class RunResult:
     operator_names: tuple[str, ...] = ()
     stack: int | None = None
     context: int = 0
+    trace: tuple[tuple[int, bytes], ...] = ()
 
     def with_counts(self, counts: np.ndarray, names: tuple[str, ...]) -> RunResult:
         """The same run with its matrix of counts. Raises ToolchainError when it has other frames."""
@@ -48,17 +50,22 @@ class RunResult:
         return replace(self, instructions=total, operator_instructions=counts, operator_names=names)
 
 
-def write_inputs(folder: Path, pcm: np.ndarray, forced: np.ndarray | None) -> list[str]:
+def write_inputs(
+    folder: Path, pcm: np.ndarray, forced: np.ndarray | None, trace: int | None = None
+) -> list[str]:
     """Write PCM (int16 [n]) and gate words (uint32 [frames]) into ``folder``; the program's arguments.
+
+    ``trace``: a frame whose operators' outputs the program writes down.
 
     Raises ConfigError for arrays of another kind.
     """
     check_inputs(pcm, forced)
     (folder / INPUT).write_bytes(pcm.astype("<i2").tobytes())
+    traced = [] if trace is None else ["--trace", str(trace), TRACE]
     if forced is None:
-        return [INPUT, OUTPUT, GATES]
+        return [INPUT, OUTPUT, GATES, *traced]
     (folder / FORCED).write_bytes(forced.astype("<u4").tobytes())
-    return [INPUT, OUTPUT, GATES, FORCED]
+    return [INPUT, OUTPUT, GATES, FORCED, *traced]
 
 
 def check_inputs(pcm: np.ndarray, forced: np.ndarray | None) -> None:
@@ -79,7 +86,18 @@ def read_outputs(folder: Path, console: str) -> RunResult:
         raise ToolchainError(f"the firmware ended without its summary; it printed {said!r}") from None
     pcm = np.fromfile(folder / OUTPUT, "<i2").astype(np.int16)
     words = np.fromfile(folder / GATES, "<u4").astype(np.uint32)
-    return assemble(summary, pcm, words)
+    records = read_trace((folder / TRACE).read_bytes()) if (folder / TRACE).is_file() else ()
+    return replace(assemble(summary, pcm, words), trace=records)
+
+
+def read_trace(content: bytes) -> tuple[tuple[int, bytes], ...]:
+    """(index, output) of each record: index and size as two little-endian words, then the output."""
+    records, at = [], 0
+    while at + 8 <= len(content):
+        index, size = (int(word) for word in np.frombuffer(content, "<u4", 2, at))
+        records.append((index, content[at + 8 : at + 8 + size]))
+        at += 8 + size
+    return tuple(records)
 
 
 def assemble(summary: Mapping[str, Any], pcm: np.ndarray, words: np.ndarray) -> RunResult:

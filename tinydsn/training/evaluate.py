@@ -79,7 +79,9 @@ def evaluate_mixture(enhancer: Enhance, noisy: np.ndarray, target: np.ndarray, s
     )
 
 
-def evaluate(enhancer: Enhance, speech: Bank, noise: Bank, rooms: Bank, count: int = 42) -> tuple[Result, ...]:
+def evaluate(
+    enhancer: Enhance, speech: Bank, noise: Bank, rooms: Bank, count: int = 42
+) -> tuple[Result, ...]:
     """Scores of ``count`` mixtures of 10 s at the SNRs -5, 0, ... 20 dB in turn; a fixed seed, no rooms."""
     results = []
     for index in range(count):

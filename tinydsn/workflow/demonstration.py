@@ -167,7 +167,9 @@ def _table(
         "load": load_share(firmware, instructions) if firmware and instructions else None,
         "gate_usage": usage(graph, result),
         "quality": {
-            name: "not measured (install tinydsn[metrics])" if pair is None else f"{pair[0]:.2f} -> {pair[1]:.2f}"
+            name: "not measured (install tinydsn[metrics])"
+            if pair is None
+            else f"{pair[0]:.2f} -> {pair[1]:.2f}"
             for name, pair in quality.items()
         },
         "enhanced": str(output / "enhanced.wav"),

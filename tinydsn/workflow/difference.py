@@ -10,10 +10,13 @@ import numpy as np
 from quant.gates import GatePattern
 from quant.graph import Operator
 from quant.reference import Pipeline, hop_of, split_hops
+from tinydsn.workflow.firmware import Firmware, trace_firmware
 from tinydsn.workflow.models import Model
 
 
-def reference_outputs(model: Model, pcm: np.ndarray, pattern: GatePattern, frame: int) -> dict[str, np.ndarray]:
+def reference_outputs(
+    model: Model, pcm: np.ndarray, pattern: GatePattern, frame: int
+) -> dict[str, np.ndarray]:
     """Operator -> its first output in ``frame``, for the operators that ran in it."""
     graph = model.graph
     outputs: dict[str, np.ndarray] = {}
@@ -31,15 +34,19 @@ def reference_outputs(model: Model, pcm: np.ndarray, pattern: GatePattern, frame
     return outputs
 
 
-def first_operator(model: Model, board: str, pcm: np.ndarray, pattern: GatePattern, frame: int) -> str | None:
+def first_operator(
+    firmware: Firmware, pcm: np.ndarray, pattern: GatePattern, frame: int, reference: Model | None = None
+) -> str | None:
     """Name of the first operator that differs in ``frame``, ``"front end"`` when all operators are equal,
-    or None when the trace cannot be had. Builds the firmware once more, with tracing."""
-    from tinydsn.workflow.firmware import trace_firmware
+    or None when nothing was traced.
 
-    expected = reference_outputs(model, pcm, pattern, frame)
+    Builds the firmware once more, with tracing. ``reference`` is compared in place of the firmware's own model.
+    """
+    end = (frame + 1) * hop_of(firmware.model.graph)
+    expected = reference_outputs(reference or firmware.model, pcm[:end], pattern, frame)
     with tempfile.TemporaryDirectory() as folder:
-        records = trace_firmware(model, board, Path(folder) / "project", pcm, pattern, frame)
-    return first_difference(model, expected, records)
+        records = trace_firmware(firmware, Path(folder) / "project", pcm[:end], pattern, frame)
+    return first_difference(firmware.model, expected, records)
 
 
 def first_difference(

@@ -48,17 +48,35 @@ def build_firmware(model: Model, board_name: str, folder: Path, selftest: bool =
 
 def run_firmware(firmware: Firmware, pcm: np.ndarray, pattern: GatePattern) -> RunResult:
     """Send int16 ``pcm`` through the firmware on its emulated board (or the host)."""
-    graph = firmware.model.graph
-    frames = -(-len(pcm) // hop_of(graph))
-    forced = pattern.forced(frames, graph.gates)
-    words = None if forced is None else to_words(forced)
-    if firmware.board.name == "host":
+    words = forced_words(firmware.model.graph, pcm, pattern)
+    if firmware.board.is_host:
         return run_host(firmware.built.elf, pcm, words)
     return run_qemu(firmware.built.elf, firmware.board, pcm, words)
 
 
+def forced_words(graph: IntegerGraph, pcm: np.ndarray, pattern: GatePattern) -> np.ndarray | None:
+    """Gate words uint32 [frames] for the whole recording, or None when the policy decides."""
+    frames = -(-len(pcm) // hop_of(graph))
+    forced = pattern.forced(frames, graph.gates)
+    return None if forced is None else to_words(forced)
+
+
+def trace_firmware(
+    firmware: Firmware, folder: Path, pcm: np.ndarray, pattern: GatePattern, frame: int
+) -> tuple[tuple[int, bytes], ...]:
+    """Build the project once more into ``folder``, with tracing: (operator's index, bytes of its output) of
+    all operators that ran in ``frame``."""
+    model, board = firmware.model, firmware.board
+    generate(model.graph, board, folder, model_sha256=model.sha256)
+    elf = build(folder, board, ["TINYDSN_TRACE"]).elf
+    words = forced_words(model.graph, pcm, pattern)
+    if board.is_host:
+        return run_host(elf, pcm, words, trace=frame).trace
+    return run_qemu(elf, board, pcm, words, profile=False, trace=frame).trace
+
+
 def record_selftest(graph: IntegerGraph) -> SelfTest:
-    """Input and expected output of the self-test: ``SELFTEST_FRAMES`` hops of a chirp in noise, gates learned."""
+    """Input and expected output of the self-test: ``SELFTEST_FRAMES`` hops of a chirp in noise."""
     rng = np.random.default_rng(64)
     samples = SELFTEST_FRAMES * hop_of(graph)
     rate = graph.frontend.sample_rate if graph.frontend else 16000

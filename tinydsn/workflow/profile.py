@@ -41,7 +41,9 @@ def operator_rows(graph: Graph, counts: Mapping[str, np.ndarray] | None) -> list
     """One row an operator, and one for the rest; ``counts`` from ``instructions_by_operator``."""
     regions, names = graph.region_of(), gate_names(graph)
     total = float(sum(np.sum(column) for column in counts.values())) if counts else 0.0
-    rows = [_row(graph, operator, regions[operator.name], names, counts, total) for operator in graph.operators()]
+    rows = [
+        _row(graph, operator, regions[operator.name], names, counts, total) for operator in graph.operators()
+    ]
     if counts:
         rest = counts[RUNTIME]
         share = float(np.sum(rest)) / total if total else None

@@ -34,20 +34,26 @@ def float_graph(target: str) -> Graph:
 
     from tinydsn.models.checkpoint import load_checkpoint
 
-    step = load_checkpoint(checkpoint).streaming()
-    return lower(step, torch.zeros(step.frontend.bins), name=checkpoint.stem)
+    model = load_checkpoint(checkpoint)
+    return lower(model.streaming(), torch.zeros(model.config.bins), name=checkpoint.stem)
 
 
-def calibration_clips(folder: Path, sample_rate: int, seconds: float = CALIBRATION_SECONDS) -> list[np.ndarray]:
+def calibration_clips(
+    folder: Path, sample_rate: int, seconds: float = CALIBRATION_SECONDS
+) -> list[np.ndarray]:
     """int16 clips from the audio files of a folder, in order of their names, ``seconds`` in all.
 
     Every file gives an equal share. Raises AudioError when the folder holds no audio at the rate.
     """
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder (--calibration takes a folder of WAV or FLAC files)")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg", ".opus"))
+    files = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg", ".opus")
+    )
     if not files:
-        raise AudioError(f"{folder}: holds no audio (must be mono WAV, FLAC or Ogg files at {sample_rate} Hz)")
+        raise AudioError(
+            f"{folder}: holds no audio (must be mono WAV, FLAC or Ogg files at {sample_rate} Hz)"
+        )
     files = files[:: max(1, len(files) // MOST_CALIBRATION_FILES)]
     share = max(int(seconds * sample_rate / len(files)), sample_rate)
     return [_read(path, sample_rate)[:share] for path in files]

@@ -45,13 +45,13 @@ def make_scene(wav: Path | None, snr_db: float) -> Scene:
     scene = mix(wave, _cafe(len(wave), rest), snr_db, LEVEL_DB)
     pieces = np.array_split(rest / 32768.0, len(CALIBRATION_SNRS))
     kinds = ("fan", "hum", "white")
-    calibration = tuple(
-        to_int16(mix(piece, noise(kinds[index % 3], len(piece), 100 + index), snr, LEVEL_DB - 2 * index).noisy)
-        for index, (piece, snr) in enumerate(zip(pieces, CALIBRATION_SNRS, strict=True))
-        if len(piece)
-    )
+    calibration = []
+    for index, (piece, snr) in enumerate(zip(pieces, CALIBRATION_SNRS, strict=True)):
+        if len(piece):
+            disturbance = noise(kinds[index % len(kinds)], len(piece), 100 + index)
+            calibration.append(to_int16(mix(piece, disturbance, snr, LEVEL_DB - 2 * index).noisy))
     made = f"Noise: generated babble of six talkers and a fan, {snr_db:g} dB SNR."
-    return Scene(to_int16(scene.target), to_int16(scene.noisy), calibration, (*notes, made))
+    return Scene(to_int16(scene.target), to_int16(scene.noisy), tuple(calibration), (*notes, made))
 
 
 def _cafe(samples: int, voices: np.ndarray) -> np.ndarray:

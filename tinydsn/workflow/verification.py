@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from quant.errors import MissingTool, TinydsnError
 from quant.gates import GatePattern, parse_pattern
 from quant.reference import Enhanced, Pipeline, hop_of
+from tinydsn.workflow.difference import first_operator
 from tinydsn.workflow.firmware import Firmware, build_firmware, load_share, overload, run_firmware
 from tinydsn.workflow.models import Model
 
@@ -55,10 +56,11 @@ def verify_model(
     folder: Path,
     progress: Progress | None = None,
     workers: int = 2,
+    known: Mapping[str, Enhanced] | None = None,
 ) -> Verification:
     """Run int16 ``pcm`` through the reference and through the firmware of every board and pattern.
 
-    ``folder`` receives one generated project a board.
+    ``folder`` receives one generated project a board. ``known``: references that were computed before.
     """
     say = progress or (lambda line: None)
     parsed = {name: parse_pattern(name) for name in patterns}
@@ -76,12 +78,18 @@ def verify_model(
             for board in firmware
             for name in patterns
         }
-        reference = {name: _reference(model, pcm, parsed[name], say) for name in patterns}
+        ready = known or {}
+        reference = {
+            name: ready[name] if name in ready else _reference(model, pcm, parsed[name], say)
+            for name in patterns
+        }
         cells = []
         for board in boards:
             for name in patterns:
                 future = runs.get((board, name))
-                cell = _cell(model, firmware.get(board), board, name, reference[name], future, broken.get(board), pcm)
+                cell = _cell(
+                    firmware.get(board), board, name, reference[name], future, broken.get(board), pcm
+                )
                 say(f"{board} {name}: {cell.result['status']}")
                 cells.append(cell)
     return Verification(tuple(cells), firmware, reference)
@@ -94,7 +102,6 @@ def _reference(model: Model, pcm: np.ndarray, pattern: GatePattern, say: Progres
 
 
 def _cell(
-    model: Model,
     firmware: Firmware | None,
     board: str,
     pattern: str,
@@ -115,19 +122,17 @@ def _cell(
         "first_difference": None,
         "instructions": None,
     }
-    if future is None:
+    if future is None or firmware is None:
         return Cell(board, pattern, {**row, "status": "skipped", "reason": str(broken)})
     try:
         run = future.result()
     except TinydsnError as error:
         return Cell(board, pattern, {**row, "reason": str(error)})
-    row |= compare(expected, run.pcm, run.gates, hop_of(model.graph))
+    row |= compare(expected, run.pcm, run.gates, hop_of(firmware.model.graph))
     if row["status"] == "differs":
-        from tinydsn.workflow.difference import first_operator
-
         frame = row["first_difference"]["frame"]
-        row["first_difference"]["operator"] = first_operator(model, board, pcm, parse_pattern(pattern), frame)
-    if run.instructions is not None and firmware is not None:
+        row["first_difference"]["operator"] = first_operator(firmware, pcm, parse_pattern(pattern), frame)
+    if run.instructions is not None:
         row["instructions"] = statistics(run.instructions)
         load = load_share(firmware, row["instructions"])
         if load["status"] == "error" and row["status"] == "equal":
@@ -147,8 +152,9 @@ def _cell(
 def compare(expected: Enhanced, pcm: np.ndarray, gates: np.ndarray, hop: int) -> dict[str, Any]:
     """Samples and gates that differ, and the first frame in which anything does."""
     if len(pcm) != len(expected.pcm) or gates.shape != expected.gates.shape:
-        reason = f"{len(pcm)} samples and gates {gates.shape}, expected {len(expected.pcm)} and {expected.gates.shape}"
-        return {"status": "failed", "reason": f"the firmware returned {reason}"}
+        wanted = f"expected {len(expected.pcm)} and {expected.gates.shape}"
+        reason = f"the firmware returned {len(pcm)} samples and gates {gates.shape}, {wanted}"
+        return {"status": "failed", "reason": reason}
     samples = np.nonzero(pcm != expected.pcm)[0]
     wrong_gates = np.argwhere(gates.astype(bool) != expected.gates)
     first = [int(samples[0]) // hop] if len(samples) else []
