@@ -61,7 +61,8 @@ class Pieces(Builder):
         size, flat = self.tensors[name].size, name
         if self.tensors[name].dtype == "int8":
             flat = self.cast(f"{name}.out8", name, (size,), 1.0)
-            flat = self.add("requantize", f"{name}.out16", (flat,), scaled(f"{name}.wide", (size,), scale=1 / 128))
+            wide = scaled(f"{name}.wide", (size,), "int16", 1 / 128)
+            flat = self.add("requantize", f"{name}.out16", (flat,), wide)
         self.results[self.cast(f"{name}.out", flat, (size,), Q15)] = size
 
     def probe(

@@ -15,7 +15,6 @@ from quant.graph import Tensor
 from quant.ops import gate, gru_update, layer_norm
 from quant.ops.activation_tables import sigmoid_table
 
-
 Q12, Q15 = 2.0**-12, 2.0**-15
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinydsn.cli.output import Json, emit, say
+from tinydsn.cli.output import Json, emit, say, verification_rows
 from tinydsn.cli.verify import passed
 
 EXAMPLE = "Example: tinydsn demo --wav my_voice.wav --snr 5 -o out/demo"
@@ -25,6 +25,6 @@ def command(
     from tinydsn import api
 
     result = api.demo(wav=wav, snr=snr, output=output, progress=say)
-    emit(result, as_json)
+    emit(result if as_json else {**result, "results": verification_rows(result["results"])}, as_json)
     if not passed(result, allow_skip=False):
         raise typer.Exit(1)

@@ -48,6 +48,28 @@ def emit(result: Mapping[str, Any], as_json: bool) -> None:
         screen.print(f"{key:<{width}}  {cell(value)}", markup=False, highlight=False, soft_wrap=True)
 
 
+def verification_rows(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The cells of a verification as short rows: what differs, and the instructions a frame."""
+    rows = []
+    for item in results:
+        counts = item["instructions"] or {}
+        first = item["first_difference"]
+        rows.append(
+            {
+                "board": item["board"],
+                "gates": item["gates"],
+                "bits": item["status"],
+                "frames": item["frames"],
+                "samples off": item["differing_samples"],
+                "gates off": item["differing_gates"],
+                "first": f"frame {first['frame']}, {first['operator']}" if first else None,
+                **{f"instr. {key}": counts.get(key) for key in ("min", "mean", "p99", "max")},
+                "reason": item["reason"],
+            }
+        )
+    return rows
+
+
 def console() -> Console:
     """Standard output as a rich console."""
     from rich.console import Console

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tinydsn.cli.options import Model, Recording
-from tinydsn.cli.output import Json, emit, say
+from tinydsn.cli.output import Json, emit, say, verification_rows
 
 EXAMPLE = "Example: tinydsn verify model.tdsn --wav noisy.wav --board all --gates learned,cycle --json"
 
@@ -31,7 +31,7 @@ def command(
 
     boards = split(board or ["all"])
     result = api.verify(model, wav, boards, split([gates]), frames=frames, progress=say)
-    emit(result, as_json)
+    emit(result if as_json else {**result, "results": verification_rows(result["results"])}, as_json)
     if not passed(result, allow_skip):
         raise typer.Exit(1)
 

@@ -158,10 +158,7 @@ def _table(
     firmware = result.firmware.get(BOARD)
     instructions = learned.result["instructions"]
     return {
-        "results": [
-            {key: value for key, value in cell.result.items() if key != "first_difference" or value}
-            for cell in result.cells
-        ],
+        "results": [cell.result for cell in result.cells],
         "model": summary(graph),
         "memory": memory(firmware, learned.stack) if firmware else None,
         "load": load_share(firmware, instructions) if firmware and instructions else None,
