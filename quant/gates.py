@@ -48,7 +48,11 @@ def parse_pattern(text: str) -> GatePattern:
     path = Path(text)
     if not path.is_file():
         raise ConfigError(f"unknown gate pattern {text!r} (must be {', '.join(PATTERNS)}, or a trace file)")
-    rows = [line.replace(",", " ").split() for line in path.read_text().splitlines() if line.strip()]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a gate trace ({error})") from error
+    rows = [line.replace(",", " ").split() for line in lines if line.strip()]
     if not rows or any(len(row) != len(rows[0]) or set(row) - {"0", "1"} for row in rows):
         raise ConfigError(f"{path}: a gate trace has one row a frame, the same number of 0 or 1 in each")
     return GatePattern(text, np.array(rows) == "1")

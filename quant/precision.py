@@ -86,9 +86,12 @@ def load_precision(text: str) -> Precision:
     unknown = set(data) - {"default", "rule"}
     if unknown:
         raise ConfigError(f"{path}: unknown table {sorted(unknown)[0]!r} (must be [default] or [[rule]])")
-    defaults = _widths(path, data.get("default", {}))
+    default, entries = data.get("default", {}), data.get("rule", [])
+    if not isinstance(entries, list) or not all(isinstance(table, dict) for table in (default, *entries)):
+        raise ConfigError(f"{path}: default and rule must be tables: [default], and [[rule]] for each rule")
+    defaults = _widths(path, default)
     rules = []
-    for entry in data.get("rule", []):
+    for entry in entries:
         match = entry.pop("match", None)
         if not isinstance(match, str):
             raise ConfigError(f'{path}: a [[rule]] needs match = "name pattern"')
@@ -101,9 +104,8 @@ def _widths(path: Path, table: dict[str, object]) -> dict[str, int]:
     for key, value in table.items():
         if key not in LEGAL:
             raise ConfigError(f"{path}: unknown key {key!r} (must be {', '.join(LEGAL)})")
-        if value not in LEGAL[key]:
+        if not isinstance(value, int) or value not in LEGAL[key]:
             legal = " or ".join(str(width) for width in LEGAL[key])
             raise ConfigError(f"{path}: {key} = {value} (must be {legal} bits)")
-        assert isinstance(value, int)
         result[key] = value
     return result

@@ -12,6 +12,9 @@ from quant.errors import BoardError, ConfigError, TinydsnError
 from quant.model_file import write_atomically
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from tinydsn.workflow.models import Model
     from tinydsn.workflow.verification import Verification
 
 VERIFY_SCHEMA = 1
@@ -29,17 +32,36 @@ def quantize(
     return make(target, calibration, output, precision, progress)
 
 
-def generate(model: str, board: str, output: Path, selftest: bool = False) -> dict[str, Any]:
-    """Write the C project of ``model`` for ``board`` into ``output``."""
+def generate(
+    model: str, board: str, output: Path, selftest: bool = False, renode: bool = False
+) -> dict[str, Any]:
+    """Write the C project of ``model`` for ``board`` into ``output``; ``renode`` adds a folder for Renode."""
     from tinydsn.codegen.board import load_board
     from tinydsn.codegen.project import generate as write
-    from tinydsn.workflow.firmware import record_selftest
+    from tinydsn.workflow.firmware import measure, record_selftest
     from tinydsn.workflow.models import load_model
 
     found = load_model(model)
     recorded = record_selftest(found.graph) if selftest else None
-    project = write(found.graph, load_board(board), output, model_sha256=found.sha256, selftest=recorded)
-    return {"project": str(project.folder), "model_sha256": found.sha256, "board": board}
+    target = load_board(board)
+    figures = measure(found, target, recorded)
+    project = write(
+        found.graph,
+        target,
+        output,
+        model_sha256=found.sha256,
+        selftest=recorded,
+        memory=figures.memory if figures else None,
+        lines=figures.lines if figures else (),
+    )
+    result = {"project": str(project.folder), "model_sha256": found.sha256, "board": board}
+    if renode:
+        from tinydsn.workflow.renode import write_renode_folder
+
+        recording = record_selftest(found.graph).pcm
+        folder = write_renode_folder(found, target, recording, project.folder / "renode")
+        result["renode"] = str(folder)
+    return result
 
 
 def build(source: str, board: str | None = None, output: Path | None = None) -> dict[str, Any]:
@@ -56,8 +78,9 @@ def build(source: str, board: str | None = None, output: Path | None = None) -> 
     else:
         if board is None:
             raise ConfigError("building a model needs --board NAME (see `tinydsn boards`)")
-        name = board
-        built = build_firmware(load_model(source), board, output or Path("out") / board).built
+        name = load_board(board).name
+        folder = output or Path("out") / name
+        built = build_firmware(load_model(source), board, folder, emulated=False).built
     return {
         "board": name,
         "elf": str(built.elf),
@@ -85,9 +108,15 @@ def run(
     from quant.gates import parse_pattern
     from tinydsn.audio.files import read_wav, write_wav
     from tinydsn.codegen.toolchain import versions
-    from tinydsn.workflow.firmware import build_firmware, load_share, memory, overload, run_firmware
+    from tinydsn.workflow.firmware import (
+        build_firmware,
+        load_share,
+        memory,
+        overload,
+        run_firmware,
+        statistics,
+    )
     from tinydsn.workflow.models import load_model
-    from tinydsn.workflow.verification import statistics
 
     found = load_model(model)
     rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
@@ -141,18 +170,35 @@ def verify(
         pcm = pcm[: frames * hop_of(found.graph)]
     with tempfile.TemporaryDirectory() as folder:
         result = verify_model(found, pcm, expand_boards(boards), gates, Path(folder), progress)
-        return verification_json(result, found.sha256)
+        table = verification_json(result, found.sha256)
+    if "learned" in result.reference:
+        table["renode"] = renode_rows(found, pcm, result)
+    return table
+
+
+def renode_rows(model: Model, pcm: np.ndarray, result: Verification) -> list[dict[str, Any]]:
+    """The same comparison in Renode for the boards that it has; skipped, with the reason, without Renode."""
+    from tinydsn.workflow.renode import check_renode
+
+    boards = [item.board for item in result.firmware.values() if item.board.renode]
+    return [check_renode(model, board, pcm, result.reference["learned"]) for board in boards]
 
 
 def expand_boards(boards: Sequence[str]) -> list[str]:
-    """Board names with "all" spelled out. Raises BoardError for an unknown one."""
+    """Board names, and paths of board files, with "all" spelled out.
+
+    Raises BoardError for an unknown one, and for two of one name.
+    """
     from tinydsn.codegen.board import load_board
     from tinydsn.workflow.firmware import emulated_boards
 
-    names: list[str] = []
-    for name in boards:
-        names += emulated_boards() if name == "all" else [load_board(name).name]
-    return list(dict.fromkeys(names))
+    found: dict[str, str] = {}
+    for text in boards:
+        for item in emulated_boards() if text == "all" else [text]:
+            name = load_board(item).name
+            if found.setdefault(name, item) != item:
+                raise BoardError(f"{item}: another board is named {name} too; rename the file")
+    return list(found.values())
 
 
 def verification_json(result: Verification, model_sha256: str) -> dict[str, Any]:

@@ -70,6 +70,9 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone: say nothing, and keep Python from flushing into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as error:
+        where = f"{error.filename}: cannot be read or written: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 2)
     except Exception as error:
         if os.environ.get("TINYDSN_DEBUG"):
             raise

@@ -20,9 +20,12 @@ def command(
     selftest: Annotated[
         bool, typer.Option("--selftest", help="Add tinydsn_selftest(): 64 frames and the expected hash.")
     ] = False,
+    renode: Annotated[
+        bool, typer.Option("--renode", help="Add renode/: platform, scripts, Robot test, program.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write the C project of a model for one board."""
     from tinydsn import api
 
-    emit(api.generate(model, board, output, selftest=selftest), as_json)
+    emit(api.generate(model, board, output, selftest=selftest, renode=renode), as_json)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from quant.errors import ToolchainError
+from quant.errors import MissingTool, ToolchainError
 from tinydsn.cache import cache_dir, locked, scratch_beside
 
 
@@ -78,7 +78,7 @@ CMSIS_DSP = SourceArchive(
 def cmsis_nn_root() -> Path:
     """The folder with CMSIS-NN's ``Include`` and ``Source``: ``$CMSIS_NN_ROOT``, else the cache.
 
-    Raises ToolchainError when there is neither.
+    Raises MissingTool when there is neither.
     """
     return _root(CMSIS_NN)
 
@@ -86,7 +86,7 @@ def cmsis_nn_root() -> Path:
 def cmsis_dsp_root() -> Path:
     """The folder with CMSIS-DSP's sources and headers: ``$CMSIS_DSP_ROOT``, else the cache.
 
-    Raises ToolchainError when there is neither.
+    Raises MissingTool when there is neither.
     """
     return _root(CMSIS_DSP)
 
@@ -136,7 +136,7 @@ def _root(archive: SourceArchive) -> Path:
             )
         return root
     if not (archive.cached_root / archive.marker).is_file():
-        raise ToolchainError(
+        raise MissingTool(
             f"the {archive.title} sources are not on this machine; run `tinydsn doctor --fix` (or `make "
             f"setup`), or set {archive.environment} to a checkout"
         )

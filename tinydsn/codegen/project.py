@@ -47,17 +47,19 @@ def generate(
     selftest: SelfTest | None = None,
     memory: Memory | None = None,
     files: Files | None = None,
+    lines: tuple[str, ...] = (),
 ) -> Project:
     """Write the project of ``graph`` for ``board`` into the folder ``output``.
 
-    ``memory`` (of an earlier build) is stated in the header; ``files``: see `app_files`. An earlier
+    ``memory`` (of an earlier build) is stated in the header; ``files``: see `app_files`; ``lines``
+    are further remarks of the header. An earlier
     project in ``output`` is replaced as a whole; ConfigError for any other folder. GraphError,
     UnsupportedOperator: see `design`.
     """
     _check_folder(output)
     check_interface(graph)
     made = design(graph, code_target(board))
-    labels = Labels(board.name, model_sha256, selftest, memory)
+    labels = Labels(board.name, model_sha256, selftest, memory, lines)
     manifest = _manifest(made, board, labels)
     output.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))

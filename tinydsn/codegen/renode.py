@@ -109,7 +109,7 @@ def check_release(board: Board, release: str = "") -> bool:
 
 
 def version(release: str) -> tuple[int, ...]:
-    """"1.16.1" -> (1, 16, 1)."""
+    """ "1.16.1" -> (1, 16, 1)."""
     return tuple(int(part) for part in release.split("."))
 
 

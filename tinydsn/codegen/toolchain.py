@@ -1,7 +1,7 @@
 """Compilers, the emulator, and the CMSIS static library that generated projects link.
 
 Everything that a build needs from outside is found here, and a missing thing is one clear
-``ToolchainError`` with the command that installs it.
+``MissingTool`` with the command that installs it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from quant.errors import ToolchainError
+from quant.errors import MissingTool, ToolchainError
 from tinydsn.cache import cache_dir, locked, scratch_beside
 from tinydsn.codegen.cmsis import cmsis_dsp_root, cmsis_nn_root, cmsis_nn_version, fetch_cmsis
 
@@ -93,12 +93,12 @@ class Compiler:
     def tool(self, name: str) -> Path:
         """A sibling such as "ar", "nm", "size" or "objdump", taken from beside the compiler.
 
-        Raises ToolchainError when it is not there.
+        Raises MissingTool when it is not there.
         """
         sibling = re.sub(r"(gcc|cc)(-[\d.]+)?$", name, self.path.name)
         found = shutil.which(sibling, path=str(self.path.parent)) or shutil.which(sibling)
         if not found:
-            raise ToolchainError(f"{sibling} is missing beside {self.path}; reinstall the compiler")
+            raise MissingTool(f"{sibling} is missing beside {self.path}; reinstall the compiler")
         return Path(found)
 
 
@@ -106,18 +106,18 @@ def find_compiler(target: Target) -> Compiler:
     """The C compiler for a board, or for the host when its prefix is "".
 
     For Arm: ``$TINYDSN_ARM_GCC`` (the path of an arm-none-eabi-gcc), else the PATH. For the host: gcc or
-    cc on the PATH. Raises ToolchainError.
+    cc on the PATH. Raises MissingTool, or ToolchainError when it does not run.
     """
     if target.prefix == "":
         name = shutil.which("gcc") or shutil.which("cc")
         if not name:
-            raise ToolchainError("no C compiler for the host; install one: apt-get install gcc libc6-dev")
+            raise MissingTool("no C compiler for the host; install one: apt-get install gcc libc6-dev")
         return _probe(name)
     chosen = os.environ.get("TINYDSN_ARM_GCC") if target.prefix == CROSS_PREFIX else None
     name = shutil.which(chosen or f"{target.prefix}gcc")
     if not name:
         wanted = f"TINYDSN_ARM_GCC={chosen}" if chosen else f"{target.prefix}gcc"
-        raise ToolchainError(
+        raise MissingTool(
             f"{wanted} was not found; install it: apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi "
             "(elsewhere: unpack Arm's GNU toolchain and put its bin folder on the PATH, or set "
             "TINYDSN_ARM_GCC to its arm-none-eabi-gcc)"
@@ -126,12 +126,12 @@ def find_compiler(target: Target) -> Compiler:
 
 
 def find_qemu() -> Path:
-    """The emulator: ``$QEMU`` (a path or a name), else qemu-system-arm on the PATH; raises ToolchainError."""
+    """The emulator: ``$QEMU`` (a path or a name), else qemu-system-arm on the PATH; raises MissingTool."""
     chosen = os.environ.get("QEMU")
     found = shutil.which(chosen or "qemu-system-arm")
     if not found:
         wanted = f"QEMU={chosen}" if chosen else "qemu-system-arm"
-        raise ToolchainError(
+        raise MissingTool(
             f"{wanted} was not found; install it: apt-get install qemu-system-arm "
             "(elsewhere: QEMU 7.2 or newer with plugins on, and set QEMU to its qemu-system-arm)"
         )
@@ -139,7 +139,7 @@ def find_qemu() -> Path:
 
 
 def qemu_version() -> str:
-    """Such as "7.2.22", the version that ``find_qemu()`` states; raises ToolchainError."""
+    """Such as "7.2.22", the version that ``find_qemu()`` states; MissingTool without QEMU."""
     found = re.search(r"version (\d+(?:\.\d+)+)", _first_line(str(find_qemu())))
     return found.group(1) if found else "unknown"
 

@@ -40,7 +40,7 @@ def first_operator(
     """Name of the first operator that differs in ``frame``, ``"front end"`` when all operators are equal,
     or None when nothing was traced.
 
-    Builds the firmware once more, with tracing. ``reference`` is compared in place of the firmware's own model.
+    Builds the firmware once more, with tracing. ``reference`` stands in for the firmware's own model.
     """
     end = (frame + 1) * hop_of(firmware.model.graph)
     expected = reference_outputs(reference or firmware.model, pcm[:end], pattern, frame)

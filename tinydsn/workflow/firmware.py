@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from quant.errors import MissingTool
 from quant.gates import GatePattern, to_words
 from quant.graph import IntegerGraph
 from quant.reference import Pipeline, hop_of
 from tinydsn.codegen.board import Board, board_names, load_board
 from tinydsn.codegen.build import BuildResult, build
-from tinydsn.codegen.project import Project, SelfTest, generate
-from tinydsn.codegen.toolchain import find_qemu
+from tinydsn.codegen.project import Memory, Project, SelfTest, generate
+from tinydsn.codegen.toolchain import find_qemu, static_library
 from tinydsn.emulation import RunResult, run_host, run_qemu
 from tinydsn.workflow.models import Model
 
@@ -33,17 +36,22 @@ class Firmware:
     built: BuildResult
 
 
-def build_firmware(model: Model, board_name: str, folder: Path, selftest: bool = False) -> Firmware:
+def build_firmware(model: Model, board_name: str, folder: Path, emulated: bool = True) -> Firmware:
     """Generate the project of ``model`` for a board into ``folder`` and link its application.
 
-    Raises BoardError when the model does not fit, MissingTool when there is no compiler or emulator.
+    Raises BoardError when the model does not fit, MissingTool when there is no compiler, or no emulator though
+    the firmware is to be ``emulated``. ``folder`` is then gone.
     """
     board = load_board(board_name)
-    if board.qemu is not None:
+    if emulated and board.qemu is not None:
         find_qemu()
-    recorded = record_selftest(model.graph) if selftest else None
-    project = generate(model.graph, board, folder, model_sha256=model.sha256, selftest=recorded)
-    return Firmware(model, board, project, build(project.folder, board))
+    static_library(board)
+    project = generate(model.graph, board, folder, model_sha256=model.sha256)
+    try:
+        return Firmware(model, board, project, build(project.folder, board))
+    except BaseException:
+        shutil.rmtree(project.folder, ignore_errors=True)
+        raise
 
 
 def run_firmware(firmware: Firmware, pcm: np.ndarray, pattern: GatePattern) -> RunResult:
@@ -73,6 +81,57 @@ def trace_firmware(
     if board.is_host:
         return run_host(elf, pcm, words, trace=frame).trace
     return run_qemu(elf, board, pcm, words, profile=False, trace=frame).trace
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a header states about a build: bytes, and sentences about instructions."""
+
+    memory: Memory
+    lines: tuple[str, ...]
+
+
+def measure(model: Model, board: Board, selftest: SelfTest | None) -> Figures | None:
+    """Build and run the self-test's recording with gates learned, all off and all on.
+
+    None for the host, and where a compiler or the emulator is missing.
+    """
+    if board.is_host:
+        return None
+    pcm = record_selftest(model.graph).pcm
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "project"
+            project = generate(model.graph, board, folder, model_sha256=model.sha256, selftest=selftest)
+            firmware = Firmware(model, board, project, build(folder, board))
+            runs = {
+                name: run_firmware(firmware, pcm, GatePattern(name)) for name in ("learned", "min", "max")
+            }
+    except MissingTool:
+        return None
+    lines = []
+    for name, run in runs.items():
+        assert run.instructions is not None
+        load = load_share(firmware, statistics(run.instructions))
+        rates = load["instructions_per_second"]
+        lines.append(
+            f"Gates {name}: mean {rates['mean']:,}, worst {rates['worst']:,} instructions a second, "
+            f"{100 * load['worst_share']:.0f} % of the clock of {board.clock_hz:,} Hz ({load['status']})."
+        )
+    stack = max(run.stack or 0 for run in runs.values())
+    return Figures(Memory(firmware.built.flash, firmware.built.ram, stack), tuple(lines))
+
+
+def statistics(instructions: np.ndarray) -> dict[str, int]:
+    """Instructions a frame: min, mean (rounded), 99th percentile (nearest rank) and max."""
+    ordered = np.sort(instructions)
+    rank = max(0, -(-len(ordered) * 99 // 100) - 1)
+    return {
+        "min": int(ordered[0]),
+        "mean": int(round(float(np.mean(ordered)))),
+        "p99": int(ordered[rank]),
+        "max": int(ordered[-1]),
+    }
 
 
 def record_selftest(graph: IntegerGraph) -> SelfTest:

@@ -13,8 +13,9 @@ import numpy as np
 from quant.errors import MissingTool, TinydsnError
 from quant.gates import GatePattern, parse_pattern
 from quant.reference import Enhanced, Pipeline, hop_of
+from tinydsn.codegen.board import load_board
 from tinydsn.workflow.difference import first_operator
-from tinydsn.workflow.firmware import Firmware, build_firmware, load_share, overload, run_firmware
+from tinydsn.workflow.firmware import Firmware, build_firmware, load_share, overload, run_firmware, statistics
 from tinydsn.workflow.models import Model
 
 Progress = Callable[[str], None]
@@ -60,7 +61,7 @@ def verify_model(
 ) -> Verification:
     """Run int16 ``pcm`` through the reference and through the firmware of every board and pattern.
 
-    ``folder`` receives one generated project a board. ``known``: references that were computed before.
+    ``boards``: names or board files. ``folder`` receives one generated project a board. ``known``: references that were computed before.
     """
     say = progress or (lambda line: None)
     parsed = {name: parse_pattern(name) for name in patterns}
@@ -68,7 +69,7 @@ def verify_model(
     broken: dict[str, TinydsnError] = {}
     for board in boards:
         try:
-            firmware[board] = build_firmware(model, board, folder / board)
+            firmware[board] = build_firmware(model, board, folder / load_board(board).name)
             say(f"built for {board}")
         except MissingTool as error:
             broken[board] = error
@@ -126,6 +127,8 @@ def _cell(
         return Cell(board, pattern, {**row, "status": "skipped", "reason": str(broken)})
     try:
         run = future.result()
+    except MissingTool as error:
+        return Cell(board, pattern, {**row, "status": "skipped", "reason": str(error)})
     except TinydsnError as error:
         return Cell(board, pattern, {**row, "reason": str(error)})
     row |= compare(expected, run.pcm, run.gates, hop_of(firmware.model.graph))
@@ -166,16 +169,4 @@ def compare(expected: Enhanced, pcm: np.ndarray, gates: np.ndarray, hop: int) ->
         "differing_samples": len(samples),
         "differing_gates": len(wrong_gates),
         "first_difference": {"frame": min(first), "operator": None} if first else None,
-    }
-
-
-def statistics(instructions: np.ndarray) -> dict[str, int]:
-    """Instructions a frame: min, mean (rounded), 99th percentile (nearest rank) and max."""
-    ordered = np.sort(instructions)
-    rank = max(0, -(-len(ordered) * 99 // 100) - 1)
-    return {
-        "min": int(ordered[0]),
-        "mean": int(round(float(np.mean(ordered)))),
-        "p99": int(ordered[rank]),
-        "max": int(ordered[-1]),
     }
