@@ -1,6 +1,6 @@
 """Runs ``.tflite`` models in tflite-runtime's reference kernels: a program for a Python of its own.
 
-``python tflite_runtime_worker.py FOLDER``: for each ``NAME.tflite`` reads its inputs ``NAME.in0.npy``, ... and
+``python tflite_runtime_worker.py FOLDER``: for each ``NAME.tflite`` reads its inputs ``NAME.in0.npy`` ... and
 writes ``NAME.out.npy``. It imports nothing of this project, whose packages that Python does not have.
 """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 
 from quant.errors import ConfigError, ModelFileError
@@ -69,7 +70,8 @@ def test_a_killed_run_ends_with_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         train(data, RECIPE, killed, 0.0, quiet, every=0.0)
     monkeypatch.setattr(loop, "train_step", original)
-    assert torch.load(killed / "state.pt", weights_only=True)["step"] == 7
+    with safetensors.safe_open(str(killed / "state.safetensors"), "pt") as state:
+        assert state.metadata()["step"] == "7"
     resumed = train(data, RECIPE, killed, 0.0, quiet, every=1e9)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -109,11 +111,11 @@ def test_usage_loss_moves_the_gates(data: TrainingData) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04garbage", b"\x80\x02."])
 def test_damaged_state(data: TrainingData, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "state.pt").write_bytes(content)
+    (tmp_path / "state.safetensors").write_bytes(content)
     with pytest.raises(ModelFileError) as caught:
         train(data, RECIPE, tmp_path, 0.0, quiet)
     text = str(caught.value)
-    assert text.startswith(f"{tmp_path / 'state.pt'}: cannot be resumed (") and "\n" not in text
+    assert text.startswith(f"{tmp_path / 'state.safetensors'}: cannot be resumed (") and "\n" not in text
     assert text.endswith("); delete it to start again, or choose another --out")
 
 

@@ -6,6 +6,7 @@ users who have no tinydsn.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def build(project_dir: Path, board: Board, defines: Sequence[str] = ()) -> Build
     command += [*link_options(script, f"{project_dir}/"), "-o", str(elf)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        _raise_overflow(done.stderr, board.name, objects)
+        _raise_overflow(done.stderr, board.name, objects, project_dir)
         raise ToolchainError(f"linking {elf} failed: {_first_error(done.stderr)}")
     weights = folder / "src_tinydsn_weights.c.o"
     return measure(elf, _section_size(weights, WEIGHTS_SECTION))
@@ -135,15 +136,17 @@ def _largest(objects: Sequence[str]) -> list[tuple[str, int]]:
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:LARGEST]
 
 
-def _raise_overflow(message: str, board: str, objects: Sequence[str]) -> None:
+def _raise_overflow(message: str, board: str, objects: Sequence[str], project_dir: Path) -> None:
     """Turn the linker's complaint about a full region into a BoardError."""
     found = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", message)
     if found:
         regions = " and ".join(f"{name} by {int(count):,} bytes" for name, count in found)
         parts = ", ".join(f"{name} {size:,}" for name, size in _largest(objects))
+        manifest = json.loads((project_dir / MANIFEST).read_text())
+        tensors = ", ".join(f"{item['name']} {item['bytes']:,}" for item in manifest["largest_tensors"])
         raise BoardError(
-            f"the model does not fit {board}: it overflows {regions}; largest parts in bytes: {parts} "
-            "(use a larger board, a smaller model, or fewer bits)"
+            f"the model does not fit {board}: it overflows {regions}; largest parts in bytes: {parts}; "
+            f"largest tensors in memory: {tensors} (use a larger board, a smaller model, or fewer bits)"
         )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -78,38 +79,49 @@ def new_run(recipe: Recipe) -> Run:
 
 
 def save_run(run: Run, path: Path) -> None:
-    """Everything needed to go on, in one file, replaced as a whole."""
-    content = io.BytesIO()
-    state = {
-        "model": run.model.state_dict(),
-        "average": run.average.state_dict(),
-        "guide": run.guide.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "step": run.step,
-        "seconds": run.seconds,
-        "random": torch.get_rng_state(),
-    }
-    torch.save(state, content)
-    replace_file(path, content.getvalue())
+    """Everything needed to go on, in one safetensors file, replaced as a whole."""
+    moments = run.optimizer.state_dict()["state"]
+    tensors = {"random": torch.get_rng_state()}
+    for part, module in _modules(run).items():
+        tensors |= {f"{part}/{name}": value.contiguous() for name, value in module.state_dict().items()}
+    for index, entry in moments.items():
+        tensors |= {f"optimizer/{index}/{name}": value.contiguous() for name, value in entry.items()}
+    progress = {"step": str(run.step), "seconds": repr(run.seconds)}
+    replace_file(path, safetensors.torch.save(tensors, progress))
+
+
+def _modules(run: Run) -> dict[str, nn.Module]:
+    return {"model": run.model, "average": run.average, "guide": run.guide}
 
 
 def load_run(path: Path, recipe: Recipe) -> Run:
     """Goes on from `save_run`. Raises ModelFileError for a damaged file or one of another recipe's model."""
     run = new_run(recipe)
     try:
-        state = torch.load(path, weights_only=True)
-        run.model.load_state_dict(state["model"])
-        run.average.load_state_dict(state["average"])
-        run.guide.load_state_dict(state["guide"])
-        run.optimizer.load_state_dict(state["optimizer"])
-        run.step, run.seconds = state["step"], state["seconds"]
-        torch.set_rng_state(state["random"])
-    except Exception as error:  # torch.load raises anything from EOFError to RuntimeError on damage
+        with safetensors.safe_open(str(path), "pt") as file:
+            progress = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        for part, module in _modules(run).items():
+            module.load_state_dict(_below(tensors, part))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below(tensors, "optimizer").items():
+            index, kind = name.split("/")
+            moments.setdefault(int(index), {})[kind] = value
+        groups = run.optimizer.state_dict()["param_groups"]
+        run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        run.step, run.seconds = int(progress["step"]), float(progress["seconds"])
+        torch.set_rng_state(tensors["random"])
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelFileError(
             f"{path}: cannot be resumed ({reason}); delete it to start again, or choose another --out"
         ) from None
     return run
+
+
+def _below(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The entries ``part/...``, without the prefix."""
+    return {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}
 
 
 def clip_losses(
@@ -192,11 +204,11 @@ def train(
 ) -> Dsn:
     """Trains until the recipe's ``steps`` (or, if 0, for ``minutes``), and returns the averaged weights.
 
-    Writes ``model.safetensors`` (averaged weights), ``state.pt`` (to resume) and ``log.jsonl`` into ``out``
-    at least every ``every`` seconds and at the end. An existing ``state.pt`` is resumed: with ``steps`` set
-    the result is the same as without the interruption.
+    Writes ``model.safetensors`` (averaged weights), ``state.safetensors`` (to resume) and ``log.jsonl`` into
+    ``out`` at least every ``every`` seconds and at the end. An existing ``state.safetensors`` is resumed: with
+    ``steps`` set the result is the same as without the interruption.
     """
-    state = out / "state.pt"
+    state = out / "state.safetensors"
     run = load_run(state, recipe) if state.is_file() else new_run(recipe)
     steps = recipe.train.steps
     began = saved = time.monotonic() - run.seconds
@@ -222,7 +234,7 @@ def _save(run: Run, data: TrainingData, recipe: Recipe, out: Path, done: float, 
     report = {"step": run.step, "seconds": round(run.seconds, 1), "done": round(done, 4)}
     report |= validate(run, data, recipe)
     save_checkpoint(run.average, out / "model.safetensors")
-    save_run(run, out / "state.pt")
+    save_run(run, out / "state.safetensors")
     line = json.dumps(report)
     with (out / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")

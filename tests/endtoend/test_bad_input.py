@@ -1,0 +1,433 @@
+"""Wrong input at the command line: exit code 2, one line that names the remedy, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinydsn.audio.files import write_wav
+from tinydsn.cli import invoke
+from tinydsn.codegen.board import board_root, load_board
+from tinydsn.workflow.models import load_model, pretrained
+
+HOP = 256
+CORE = "mps2-an386"
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    """A short recording that is in order."""
+    noise = np.random.default_rng(1).integers(-9000, 9000, 6 * HOP).astype(np.int16)
+    write_wav(tmp_path / "noisy.wav", noise)
+    return tmp_path / "noisy.wav"
+
+
+@pytest.fixture
+def clips(wav: Path) -> Path:
+    """A calibration folder."""
+    folder = wav.parent / "clips"
+    folder.mkdir()
+    shutil.copy(wav, folder)
+    return folder
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Runs a command in the test's folder, checks how it fails, and returns its line."""
+    monkeypatch.delenv("TINYDSN_DEBUG", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def check(*arguments: object) -> str:
+        before = content(tmp_path)
+        code = invoke([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        lines = captured.err.splitlines()
+        assert code == 2, captured.err
+        assert captured.out == ""
+        assert [line.startswith("error: ") for line in lines] == [False] * (len(lines) - 1) + [True], lines
+        assert "internal" not in lines[-1]
+        assert content(tmp_path) == before
+        return lines[-1]
+
+    return check
+
+
+def content(folder: Path) -> dict[str, int | None]:
+    """Every file and folder with its size; what Python keeps of a user's module does not count."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size if path.is_file() else None
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
+    }
+
+
+def board_file(folder: Path, **changes: str) -> Path:
+    """A copy of the shipped board with some lines changed or (with "") left out."""
+    lines = (board_root() / f"{CORE}.toml").read_text().splitlines()
+    for key, value in changes.items():
+        (index,) = (i for i, line in enumerate(lines) if line.startswith(f"{key} ="))
+        lines[index] = f"{key} = {value}" if value else ""
+    path = folder / "mine.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def memory_file(folder: Path, flash: int, ram: int) -> Path:
+    """The shipped board with other amounts of memory, in bytes."""
+    path = board_file(folder, stack_bytes="1_024")
+    first, second = path.read_text().split("[ram]")
+    sizes = (first.replace("size = 0x0040_0000", f"size = {flash}"), second.replace("0x0040_0000", str(ram)))
+    path.write_text("[ram]".join(sizes))
+    board = load_board(path)
+    assert board.flash and board.ram and (board.flash.size, board.ram.size) == (flash, ram)
+    return path
+
+
+def needs_emulator() -> None:
+    """Skip where the tools of the core are missing."""
+    from quant.errors import MissingTool
+    from tinydsn.codegen.toolchain import find_compiler, find_qemu
+
+    try:
+        find_compiler(load_board(CORE))
+        find_qemu()
+    except MissingTool as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("rate", "8000 Hz (must be 16000 Hz); convert it: ffmpeg"),
+        ("stereo", "2 channels (must be 1, mono); convert it: ffmpeg"),
+        ("nothing", "empty file (0 bytes)"),
+        ("no samples", "empty: a header and no samples"),
+        ("truncated", "bytes of samples and 1000 are there; copy it again"),
+        ("silent", "silent: all 1536 samples are 0; use a recording with sound"),
+        ("text", "not a WAV file (no RIFF/WAVE header); convert it: ffmpeg"),
+        ("missing", "cannot be read (No such file or directory)"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "verify"])
+def test_recordings(damage: str, words: str, verb: str, wav: Path, refused: Refused) -> None:
+    whole = wav.read_bytes()
+    if damage == "missing":
+        wav.unlink()
+    elif damage == "rate":
+        write_wav(wav, np.full(99, 7, np.int16), 8000)
+    elif damage == "no samples":
+        write_wav(wav, np.zeros(0, np.int16))
+    elif damage == "silent":
+        write_wav(wav, np.zeros(6 * HOP, np.int16))
+    else:
+        changed = {"nothing": b"", "truncated": whole[:1044], "text": b"speech " * 9}
+        wav.write_bytes(changed.get(damage, whole[:22] + b"\2" + whole[23:]))
+    place = ["--out", "out.wav"] if verb == "run" else []
+    assert words in refused(verb, "dsn-s", "--board", "host", "--wav", wav, *place)
+
+
+@pytest.mark.parametrize("verb", ["generate", "build", "run", "verify"])
+def test_an_unknown_board_names_the_nearest(verb: str, wav: Path, refused: Refused) -> None:
+    more = {"run": ["--wav", wav, "--out", "out.wav"], "verify": ["--wav", wav]}.get(verb, ["-o", "made"])
+    line = refused(verb, "dsn-s", "--board", "mps2-an368", *more)
+    assert line.startswith("error: unknown board 'mps2-an368', did you mean 'mps2-an386'? (must be host, ")
+
+
+def test_an_unknown_model_names_the_nearest(wav: Path, refused: Refused) -> None:
+    line = refused("generate", "dsn_s", "--board", "host", "-o", "made")
+    assert line == (
+        "error: dsn_s: no such model (must be a .tdsn file, a checkpoint, or one of "
+        f"{', '.join(pretrained())}); did you mean dsn-s?"
+    )
+    assert "ffmpeg" not in refused("verify", "gone.tdsn", "--wav", wav)
+
+
+def truncated(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def garbage(data: bytes) -> bytes:
+    return bytes(reversed(data))
+
+
+def wrong_json(data: bytes) -> bytes:
+    return with_metadata({"format": "tinydsn integer graph", "graph": '{"schema": 1, "name": '})
+
+
+def wrong_format(data: bytes) -> bytes:
+    return with_metadata({"format": "something else"})
+
+
+def future_schema(data: bytes) -> bytes:
+    return with_metadata({"format": "tinydsn integer graph", "graph": '{"schema": 99}'})
+
+
+def with_metadata(metadata: dict[str, str]) -> bytes:
+    from safetensors.numpy import save
+
+    return save({"weight": np.zeros(3, np.int8)}, metadata)
+
+
+@pytest.mark.parametrize("change", [truncated, garbage, wrong_json, wrong_format, future_schema])
+@pytest.mark.parametrize("verb", ["generate", "verify"])
+def test_damaged_integer_graphs(
+    change: Callable[[bytes], bytes], verb: str, wav: Path, refused: Refused
+) -> None:
+    path = wav.parent / "model.tdsn"
+    path.write_bytes(change(load_model("dsn-s").path.read_bytes()))
+    more = ["--wav", wav] if verb == "verify" else ["-o", "made"]
+    line = refused(verb, path, "--board", "host", *more)
+    assert str(path) in line
+    assert "quantize the model again" in line or "make one with `tinydsn quantize" in line
+
+
+def test_a_damaged_checkpoint(clips: Path, refused: Refused) -> None:
+    path = clips.parent / "mine.safetensors"
+    shipped = pretrained()["dsn-s"].read_bytes()
+    command = ("quantize", path, "--calibration", clips, "-o", "mine.tdsn")
+    for damaged in (shipped[: len(shipped) // 2], b"", b"\xff" * 999):
+        path.write_bytes(damaged)
+        assert "damaged or no safetensors file" in refused(*command)
+        assert "copy or download it again" in refused(*command)
+    line = refused("generate", path, "--board", "host", "-o", "made")
+    assert "no integer graph beside it (make one: `tinydsn quantize" in line
+
+
+def test_a_folder_without_audio(clips: Path, refused: Refused) -> None:
+    for path in clips.iterdir():
+        path.rename(clips / "noisy.txt")
+    line = refused("quantize", "dsn-s", "--calibration", clips, "-o", "mine.tdsn")
+    assert line == f"error: {clips}: holds no audio (must be mono WAV, FLAC or Ogg files at 16000 Hz)"
+    assert "no such folder" in refused("quantize", "dsn-s", "--calibration", "gone", "-o", "mine.tdsn")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[default]\nweight = 8", "unknown key 'weight' (must be weights, activations, states)"),
+        ("[defaults]\nweights = 8", "unknown table 'defaults' (must be [default] or [[rule]])"),
+        ("[default]\nactivations = 12", "activations = 12 (must be 8 or 16 bits)"),
+        ("[default]\nactivations = 8.0", "activations = 8.0 (must be 8 or 16 bits)"),
+        ("default = 8", "default and rule must be tables"),
+        ("[[rule]]\nactivations = 8", 'a [[rule]] needs match = "name pattern"'),
+        ('[[rule]]\nmatch = "decodr.*"\nactivations = 8', "pattern 'decodr.*' matches no operator or state"),
+        ("[default", "not a TOML file"),
+    ],
+)
+def test_precision_files(text: str, words: str, clips: Path, refused: Refused) -> None:
+    path = clips.parent / "bits.toml"
+    path.write_text(text)
+    line = refused("quantize", "dsn-s", "--calibration", clips, "-o", "mine.tdsn", "--precision", path)
+    assert words in line and "bits" in line
+
+
+def test_an_unknown_precision(clips: Path, refused: Refused) -> None:
+    line = refused("quantize", "dsn-s", "--calibration", clips, "-o", "x.tdsn", "--precision", "w4a4")
+    assert line == "error: unknown precision 'w4a4' (must be w8a8, w8a16, or a TOML file)"
+
+
+USERS = """
+import torch
+from torch import nn
+
+
+class Upsampler(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.frontend = None
+        self.up = nn.ConvTranspose1d(1, 1, 4, stride=2, padding=1)
+
+    def forward(self, x):
+        return self.up(x.view(1, 1, -1)).view(-1)[::2]
+
+
+class Lstm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.frontend = None
+        self.cell = nn.LSTM(64, 64)
+
+    def forward(self, x):
+        return self.cell(x.view(1, 1, -1))[0].view(-1)
+
+
+def upsampler():
+    return Upsampler(), torch.zeros(64)
+
+
+def lstm():
+    return Lstm(), torch.zeros(64)
+
+
+def broken():
+    raise RuntimeError("no weights")
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("bad_input_nets:upsampler", ("conv_transpose", "bad_input_nets.py:13")),
+        ("bad_input_nets:lstm", ("lstm", "bad_input_nets.py:23")),
+        ("bad_input_nets:broken", ("bad_input_nets:broken failed: RuntimeError: no weights",)),
+        ("bad_input_nets:gone", ("module 'bad_input_nets' has no function 'gone'",)),
+        ("no_such_module:net", ("cannot import 'no_such_module'", "must be importable from")),
+        ("dsn-x", ("is not a target (must be package.module:function",)),
+    ],
+)
+def test_what_cannot_be_lowered(target: str, words: tuple[str, ...], clips: Path, refused: Refused) -> None:
+    (clips.parent / "bad_input_nets.py").write_text(USERS)
+    line = refused("quantize", target, "--calibration", clips, "-o", "mine.tdsn")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(("flash", "ram", "region"), [(32768, 65536, "FLASH"), (1 << 20, 16384, "RAM")])
+def test_a_model_that_does_not_fit(
+    flash: int, ram: int, region: str, tmp_path: Path, refused: Refused
+) -> None:
+    needs_emulator()
+    line = refused("build", "dsn-s", "--board", memory_file(tmp_path, flash, ram), "-o", "made")
+    assert line.startswith(f"error: the model does not fit mine: it overflows {region} by ")
+    overflow = int(line.split(f"{region} by ")[1].split(" bytes")[0].replace(",", ""))
+    assert 0 < overflow < 200_000
+    assert re.search(
+        r"; largest parts in bytes: (\w+ [\d,]+, ){4}\w+ [\d,]+; largest tensors in memory: \S+ \d", line
+    )
+    assert line.endswith("(use a larger board, a smaller model, or fewer bits)")
+
+
+def test_a_board_that_is_too_slow(wav: Path, refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    needs_emulator()
+    slow = board_file(wav.parent, clock_hz="1_000_000", prototype="")
+    line = refused("run", "dsn-s", "--board", slow, "--wav", wav, "--out", "out.wav")
+    assert line.startswith("error: mine: the worst frame needs ")
+    assert line.endswith("more than the clock's 1,000,000 cycles; use a faster board or a smaller model")
+    assert (
+        invoke(["verify", "dsn-s", "--board", str(slow), "--wav", str(wav), "--gates", "max", "--json"]) == 1
+    )
+    (row,) = json.loads(capsys.readouterr().out)["results"]
+    assert row["status"] == "failed" and "more than the clock's 1,000,000 cycles" in row["reason"]
+
+
+def test_a_slow_prototype_is_no_error(wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    needs_emulator()
+    slow = board_file(wav.parent, clock_hz="1_000_000")
+    out = wav.parent / "out.wav"
+    arguments = ["run", "dsn-s", "--board", str(slow), "--wav", str(wav), "--out", str(out), "--json"]
+    assert invoke(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["load"]["status"] == "warning"
+    assert out.is_file()
+
+
+def test_two_boards_of_one_name(wav: Path, refused: Refused) -> None:
+    folder = wav.parent / "boards"
+    folder.mkdir()
+    shutil.copy(board_root() / f"{CORE}.toml", folder)
+    line = refused("verify", "dsn-s", "--wav", wav, "--board", f"{CORE},{folder / CORE}.toml")
+    assert line == f"error: {folder / CORE}.toml: another board is named {CORE} too; rename the file"
+
+
+@pytest.mark.parametrize("verb", ["build", "run"])
+def test_no_compiler(verb: str, wav: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QEMU", "/bin/sh")
+    monkeypatch.setenv("TINYDSN_ARM_GCC", "/nowhere/arm-none-eabi-gcc")
+    more = ["--wav", wav, "--out", "out.wav"] if verb == "run" else ["-o", "made"]
+    line = refused(verb, "dsn-s", "--board", CORE, *more)
+    assert line.startswith("error: TINYDSN_ARM_GCC=/nowhere/arm-none-eabi-gcc was not found; install it: ")
+    monkeypatch.delenv("TINYDSN_ARM_GCC")
+    monkeypatch.setenv("PATH", str(wav.parent))
+    line = refused(verb, "dsn-s", "--board", CORE, *more)
+    assert line.startswith("error: arm-none-eabi-gcc was not found; install it: apt-get install ")
+    line = refused(verb, "dsn-s", "--board", "host", *more)
+    assert line == "error: no C compiler for the host; install one: apt-get install gcc libc6-dev"
+
+
+def test_no_cmsis(wav: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_emulator()
+    monkeypatch.setenv("CMSIS_NN_ROOT", str(wav.parent))
+    line = refused("build", "dsn-s", "--board", CORE, "-o", "made")
+    assert "CMSIS_NN_ROOT=" in line and "it must hold Include/" in line
+
+
+def test_no_emulator(
+    wav: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QEMU", "/nowhere/qemu-system-arm")
+    line = refused("run", "dsn-s", "--board", CORE, "--wav", wav, "--out", "out.wav")
+    assert line.startswith("error: QEMU=/nowhere/qemu-system-arm was not found; install it: apt-get install ")
+    verify = ["verify", "dsn-s", "--board", CORE, "--wav", str(wav), "--gates", "learned,max", "--json"]
+    assert invoke(verify) == 1
+    rows = json.loads(capsys.readouterr().out)["results"]
+    assert [row["status"] for row in rows] == ["skipped", "skipped"]
+    assert rows[0]["reason"].startswith("QEMU=/nowhere/qemu-system-arm was not found; install it: ")
+    assert invoke([*verify, "--allow-skip"]) == 0
+
+
+def test_a_board_without_an_emulator(wav: Path, refused: Refused) -> None:
+    needs_emulator()
+    board = board_file(wav.parent)
+    text = board.read_text().replace("[qemu]", "").replace('machine = "mps2-an386"', "")
+    board.write_text(text)
+    line = refused("run", "dsn-s", "--board", board, "--wav", wav, "--out", "out.wav")
+    assert line == "error: mine: QEMU does not have this board (its file has no table [qemu])"
+
+
+def test_building_needs_no_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_emulator()
+    monkeypatch.setenv("QEMU", "/nowhere/qemu-system-arm")
+    made = tmp_path / "made"
+    assert invoke(["build", "dsn-s", "--board", CORE, "-o", str(made), "--json"]) == 0
+    assert (made / "build" / "tinydsn.elf").is_file()
+
+
+@pytest.mark.parametrize("verb", ["generate", "build"])
+def test_a_folder_with_other_files(verb: str, tmp_path: Path, refused: Refused) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("all of it")
+    line = refused(verb, "dsn-s", "--board", "host", "-o", folder)
+    assert line == (
+        f"error: {folder}: holds files that tinydsn did not generate (no tinydsn.json); "
+        "name a new or empty folder"
+    )
+    assert "is a file (must be a folder" in refused(
+        verb, "dsn-s", "--board", "host", "-o", folder / "thesis.txt"
+    )
+    assert refused("build", folder).startswith(
+        f"error: {folder}: not a project that `tinydsn generate` wrote"
+    )
+
+
+def test_outputs_that_cannot_be_written(clips: Path, wav: Path, refused: Refused) -> None:
+    below = clips / "noisy.wav" / "below"
+    assert "Not a directory" in refused("quantize", "dsn-s", "--calibration", clips, "-o", below / "x.tdsn")
+    assert "cannot be read or written: " in refused("generate", "dsn-s", "--board", "host", "-o", below)
+    line = refused("run", "dsn-s", "--board", "host", "--wav", wav, "--out", below / "out.wav")
+    assert "Not a directory" in line or "File exists" in line
+
+
+@pytest.mark.parametrize("verb", ["run", "verify"])
+def test_gate_traces(verb: str, wav: Path, refused: Refused) -> None:
+    gates = load_model("dsn-s").graph.gates
+    trace = wav.parent / "trace.txt"
+    place = ["--out", "out.wav"] if verb == "run" else []
+    command = (verb, "dsn-s", "--board", "host", "--wav", wav, "--gates", trace, *place)
+    trace.write_text(f"{'0 ' * (gates + 1)}\n" * 6)
+    wanted = f"(must be at least 6 rows of {gates}, one row a frame)"
+    assert f"has 6 rows of {gates + 1} gates {wanted}" in refused(*command)
+    trace.write_text(f"{'0 ' * gates}\n" * 5)
+    assert f"has 5 rows of {gates} gates {wanted}" in refused(*command)
+    for wrong in (b"0 1\n0 1 1\n", b"0 2\n", b"", b"\xff\xfe\x00"):
+        trace.write_bytes(wrong)
+        line = refused(*command)
+        assert "a gate trace has one row a frame" in line or "cannot be read as a gate trace" in line
+    trace.unlink()
+    assert "(must be learned, min, max, cycle, or a trace file)" in refused(*command)
