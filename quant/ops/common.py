@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from quant.errors import GraphError
 from quant.graph import Attribute, Graph, Operator, Quantization, Tensor
 from quant.ops.base import Accumulator, Attributes, Quantized, QuantizeRequest, Shape
+
+
+def same_shape(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
+    """Shape rule of functions of one variable."""
+    return (shapes[0],)
 
 
 def no_accumulator(operator: Operator, graph: Graph) -> Accumulator | None:

@@ -12,19 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from quant.errors import GraphError
-from quant.graph import DType, Graph, Operator, Tensor
+from quant.graph import Operator, Tensor
 from quant.ops import linear
-from quant.ops.base import (
-    Accumulator,
-    Arrays,
-    Attributes,
-    OperatorDefinition,
-    Quantized,
-    QuantizeRequest,
-    Shape,
-    Slot,
-    Slots,
-)
+from quant.ops.base import Attributes, Shape
 
 
 def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
@@ -37,37 +27,9 @@ def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
     return ((*data[:-1], weight[0]),)
 
 
-def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
-    """Float meaning."""
-    data, weight, bias = inputs
-    assert data is not None and weight is not None
-    result = data @ weight.T + (0 if bias is None else bias)
-    return (linear.activate_float(result, attributes),)
-
-
-def slots(operator: Operator, dtype: DType) -> Slots:
-    """Input and output have the operator's width; scales are free."""
-    return Slots((Slot(), None, None), (Slot(),))
-
-
-def quantize(request: QuantizeRequest) -> Quantized:
-    """Per-channel symmetric weights; bias in the accumulator's scale."""
-    return linear.quantize(request, channel_axis=0)
-
-
-def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
-    """Integer meaning."""
-    data, weight, bias = inputs
-    assert data is not None and weight is not None
-    # float64 products are exact: |sum| < 2**53 is implied by the overflow proof's 2**46 for 16x8
-    centred = data.astype(np.float64) + int(attributes["input_offset"])  # type: ignore[arg-type]
-    accumulator = (centred @ weight.astype(np.float64).T).astype(np.int64)
-    return (linear.finish(attributes, accumulator, bias, data.dtype),)
-
-
-def accumulator(operator: Operator, graph: Graph) -> Accumulator | None:
-    """Worst case over rows of sum |w| * max |x - zero point| + |bias|."""
-    return linear.worst_accumulator(operator, graph, channel_axis=0)
+def total(data: np.ndarray, weight: np.ndarray, attributes: Attributes) -> np.ndarray:
+    """Products of [..., K] with each row of [N, K]."""
+    return data @ weight.T
 
 
 def macs(operator: Operator, tensors: Mapping[str, Tensor]) -> int:
@@ -82,15 +44,12 @@ def weight_is_constant(operator: Operator, tensors: Mapping[str, Tensor]) -> tup
     return len(shape) == 2, f"weight of shape {shape}"
 
 
-DEFINITION = OperatorDefinition(
-    kind="fully_connected",
-    summary="matrix times vectors over the last axis, per-channel weights, optional ReLU",
-    infer=infer,
-    evaluate=evaluate,
-    slots=slots,
-    quantize=quantize,
-    reference=reference,
-    accumulator=accumulator,
+DEFINITION = linear.definition(
+    "fully_connected",
+    "matrix times vectors over the last axis, per-channel weights, optional ReLU",
+    infer,
+    total,
+    channel_axis=0,
     macs=macs,
-    constraints=(weight_is_constant,),
+    constraint=weight_is_constant,
 )

@@ -7,7 +7,7 @@ plus output_offset, saturated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,16 +19,10 @@ from quant.ops.base import (
     OperatorDefinition,
     Quantized,
     QuantizeRequest,
-    Shape,
     Slot,
     Slots,
 )
-from quant.ops.common import integer, no_accumulator, no_macs, quantization, remake
-
-
-def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
-    """Same shape."""
-    return (shapes[0],)
+from quant.ops.common import integer, no_accumulator, no_macs, quantization, remake, same_shape
 
 
 def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
@@ -90,7 +84,7 @@ def alpha_not_negative(operator: Operator, tensors: Mapping[str, Tensor]) -> tup
 DEFINITION = OperatorDefinition(
     kind="leaky_relu",
     summary="rectifier with a slope below zero",
-    infer=infer,
+    infer=same_shape,
     evaluate=evaluate,
     slots=slots,
     quantize=quantize,

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 
 from quant import fixed_point
-from quant.graph import INTEGER_RANGE, Attribute, Graph, Operator, Quantization, Tensor
-from quant.ops.base import Accumulator, Attributes, Quantized, QuantizeRequest
+from quant.graph import INTEGER_RANGE, Attribute, DType, Graph, Operator, Quantization, Tensor
+from quant.ops.base import (
+    Accumulator,
+    Arrays,
+    Attributes,
+    Constraint,
+    OperatorDefinition,
+    Quantized,
+    QuantizeRequest,
+    Shape,
+    Slot,
+    Slots,
+)
 
 SMALLEST_SCALE = 1e-30
 """Channels whose weights and bias are below it are zero, and have any scale."""
@@ -143,3 +156,49 @@ def worst_accumulator(operator: Operator, graph: Graph, channel_axis: int) -> Ac
     shifts = operator.attributes["shift"]
     assert isinstance(shifts, tuple)
     return Accumulator(max(int(s) << max(int(k), 0) for s, k in zip(sums, shifts, strict=True)), 32)
+
+
+def slots(operator: Operator, dtype: DType) -> Slots:
+    """Input and output have the operator's width; scales are free."""
+    return Slots((Slot(), None, None), (Slot(),))
+
+
+def definition(
+    kind: str,
+    summary: str,
+    infer: Callable[[Sequence[Shape], Attributes], tuple[Shape, ...]],
+    total: Callable[[np.ndarray, np.ndarray, Attributes], np.ndarray],
+    channel_axis: int,
+    macs: Callable[[Operator, Mapping[str, Tensor]], int],
+    constraint: Constraint,
+) -> OperatorDefinition:
+    """A linear operator: ``total(data, weight, attributes)`` is its sum of products, [..., channels], without
+    bias. It is given float64 arrays in both meanings; integer sums are exact there, since the overflow proof
+    keeps them below 2**48. ``channel_axis``: the weight's axis of output channels.
+    """
+
+    def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
+        data, weight, bias = inputs
+        assert data is not None and weight is not None
+        result = total(data, weight, attributes) + (0 if bias is None else bias)
+        return (activate_float(result, attributes),)
+
+    def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
+        data, weight, bias = inputs
+        assert data is not None and weight is not None
+        centred = data.astype(np.float64) + int(attributes["input_offset"])  # type: ignore[arg-type]
+        accumulator = total(centred, weight.astype(np.float64), attributes).astype(np.int64)
+        return (finish(attributes, accumulator, bias, data.dtype),)
+
+    return OperatorDefinition(
+        kind=kind,
+        summary=summary,
+        infer=infer,
+        evaluate=evaluate,
+        slots=slots,
+        quantize=lambda request: quantize(request, channel_axis),
+        reference=reference,
+        accumulator=lambda operator, graph: worst_accumulator(operator, graph, channel_axis),
+        macs=macs,
+        constraints=(constraint,),
+    )

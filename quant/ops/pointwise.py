@@ -1,14 +1,24 @@
-"""Input scaling of the int16 sigmoid and tanh."""
+"""What sigmoid and tanh share: a 256-entry table in int8, CMSIS-NN's interpolated table in int16."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from quant.graph import Attribute
-from quant.ops.base import Attributes
-from quant.ops.common import integer
+from quant.graph import Attribute, DType, Operator, Quantization
+from quant.ops import activation_tables
+from quant.ops.base import (
+    Arrays,
+    Attributes,
+    OperatorDefinition,
+    Quantized,
+    QuantizeRequest,
+    Slot,
+    Slots,
+)
+from quant.ops.common import integer, no_accumulator, no_macs, quantization, remake, same_shape
 
 LONGEST_LEFT_SHIFT = 14
 """x * (3 << 14) still fits in int32."""
@@ -30,3 +40,49 @@ def tripled(data: np.ndarray, attributes: Attributes) -> np.ndarray:
     product = data.astype(np.int64) * integer(attributes, "multiplier")
     right = integer(attributes, "right_shift")
     return (product + (1 << (right - 1))) >> right if right else product
+
+
+def definition(
+    kind: str,
+    summary: str,
+    real: Callable[[float], float],
+    q15: Callable[[np.ndarray], np.ndarray],
+    int8_output: Quantization,
+) -> OperatorDefinition:
+    """A function of one variable: ``real`` itself, ``q15`` of three times Q3.12, and int8's output scale."""
+
+    def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
+        (data,) = inputs
+        assert data is not None
+        return (np.vectorize(real, otypes=[np.float64])(data),)
+
+    def slots(operator: Operator, dtype: DType) -> Slots:
+        if dtype == "int16":
+            return Slots((Slot(power_of_two=True),), (Slot(fixed=Quantization((2.0**-15,), 0)),))
+        return Slots((Slot(),), (Slot(fixed=int8_output),))
+
+    def quantize(request: QuantizeRequest) -> Quantized:
+        source, target = quantization(request.inputs[0]), quantization(request.outputs[0])
+        if request.outputs[0].dtype == "int16":
+            return remake(request, to_tripled_q12(source.scale[0]))
+        return remake(request, {}, {"table": activation_tables.int8_table(real, source, target)})
+
+    def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
+        data = inputs[0]
+        assert data is not None
+        if data.dtype == np.int8:
+            assert inputs[1] is not None
+            return (activation_tables.read_int8(inputs[1], data),)
+        return (q15(tripled(data, attributes)).astype(np.int16),)
+
+    return OperatorDefinition(
+        kind=kind,
+        summary=summary,
+        infer=same_shape,
+        evaluate=evaluate,
+        slots=slots,
+        quantize=quantize,
+        reference=reference,
+        accumulator=no_accumulator,
+        macs=no_macs,
+    )

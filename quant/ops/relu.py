@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from quant.graph import DType, Operator
@@ -13,17 +11,11 @@ from quant.ops.base import (
     OperatorDefinition,
     Quantized,
     QuantizeRequest,
-    Shape,
     Slot,
     Slots,
 )
-from quant.ops.common import integer, no_accumulator, no_macs, remake
+from quant.ops.common import integer, no_accumulator, no_macs, remake, same_shape
 from quant.ops.linear import activation_range
-
-
-def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
-    """Same shape."""
-    return (shapes[0],)
 
 
 def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
@@ -54,7 +46,7 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
 DEFINITION = OperatorDefinition(
     kind="relu",
     summary="rectifier, where it cannot be fused into the operator before it",
-    infer=infer,
+    infer=same_shape,
     evaluate=evaluate,
     slots=slots,
     quantize=quantize,

@@ -5,8 +5,6 @@ Integer meaning: TFLite QUANTIZE, ``saturate(requantize_s32(x + input_offset) + 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from quant import fixed_point
@@ -17,16 +15,10 @@ from quant.ops.base import (
     OperatorDefinition,
     Quantized,
     QuantizeRequest,
-    Shape,
     Slot,
     Slots,
 )
-from quant.ops.common import integer, no_accumulator, no_macs, quantization, remake
-
-
-def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
-    """Same shape."""
-    return (shapes[0],)
+from quant.ops.common import integer, no_accumulator, no_macs, quantization, remake, same_shape
 
 
 def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
@@ -72,7 +64,7 @@ def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
 DEFINITION = OperatorDefinition(
     kind="requantize",
     summary="change of integer type or scale (inserted by the converter)",
-    infer=infer,
+    infer=same_shape,
     evaluate=evaluate,
     slots=slots,
     quantize=quantize,

@@ -14,7 +14,7 @@ int8 is computed in int16: the converter brings the input to 16 bits first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -28,11 +28,10 @@ from quant.ops.base import (
     OperatorDefinition,
     Quantized,
     QuantizeRequest,
-    Shape,
     Slot,
     Slots,
 )
-from quant.ops.common import integer, no_accumulator, quantization, remake
+from quant.ops.common import integer, no_accumulator, quantization, remake, same_shape
 
 LONGEST_AXIS = 65536
 
@@ -76,11 +75,6 @@ def lookup_table(name: str) -> np.ndarray:
     values = np.clip(table, -32768, 32767).astype(np.int16)
     values.flags.writeable = False
     return values
-
-
-def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
-    """Same shape."""
-    return (shapes[0],)
 
 
 def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
@@ -138,7 +132,7 @@ def axis_below_65536(operator: Operator, tensors: Mapping[str, Tensor]) -> tuple
 DEFINITION = OperatorDefinition(
     kind="softmax",
     summary="softmax over the last axis, int16",
-    infer=infer,
+    infer=same_shape,
     evaluate=evaluate,
     slots=slots,
     quantize=quantize,

@@ -8,7 +8,7 @@ input range, ``index = 256 + (x >> 7)``, ``y = t[index] + ((slope * (x & 127) + 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -22,11 +22,10 @@ from quant.ops.base import (
     OperatorDefinition,
     Quantized,
     QuantizeRequest,
-    Shape,
     Slot,
     Slots,
 )
-from quant.ops.common import no_accumulator, no_macs, quantization, remake
+from quant.ops.common import no_accumulator, no_macs, quantization, remake, same_shape
 
 
 def _logistic(x: float) -> float:
@@ -56,11 +55,6 @@ def function(attributes: Attributes) -> Callable[[float], float]:
     if name not in FUNCTIONS:
         raise UnsupportedOperator(f"no table for function {name!r} (must be one of {', '.join(FUNCTIONS)})")
     return FUNCTIONS[name]
-
-
-def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
-    """Same shape."""
-    return (shapes[0],)
 
 
 def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
@@ -105,7 +99,7 @@ def known_function(operator: Operator, tensors: Mapping[str, Tensor]) -> tuple[b
 DEFINITION = OperatorDefinition(
     kind="table",
     summary="function of one variable by table",
-    infer=infer,
+    infer=same_shape,
     evaluate=evaluate,
     slots=slots,
     quantize=quantize,

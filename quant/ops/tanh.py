@@ -9,23 +9,10 @@ input's scale is a power of two, ``multiplier`` and ``right_shift`` bring it to 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
-
-from quant.graph import DType, Operator, Quantization
-from quant.ops import activation_tables, pointwise
-from quant.ops.base import (
-    Arrays,
-    Attributes,
-    OperatorDefinition,
-    Quantized,
-    QuantizeRequest,
-    Shape,
-    Slot,
-    Slots,
-)
-from quant.ops.common import no_accumulator, no_macs, quantization, remake
+from quant.graph import Quantization
+from quant.ops import pointwise
+from quant.ops.activation_tables import tanh_q15
 
 
 def real(value: float) -> float:
@@ -33,52 +20,4 @@ def real(value: float) -> float:
     return math.tanh(value)
 
 
-def infer(shapes: Sequence[Shape], attributes: Attributes) -> tuple[Shape, ...]:
-    """Same shape."""
-    return (shapes[0],)
-
-
-def evaluate(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
-    """Float meaning."""
-    (data,) = inputs
-    assert data is not None
-    return (np.tanh(data),)
-
-
-def slots(operator: Operator, dtype: DType) -> Slots:
-    """Fixed output scale; int16 input scale a power of two."""
-    if dtype == "int16":
-        return Slots((Slot(power_of_two=True),), (Slot(fixed=Quantization((2.0**-15,), 0)),))
-    return Slots((Slot(),), (Slot(fixed=Quantization((1 / 128,), 0)),))
-
-
-def quantize(request: QuantizeRequest) -> Quantized:
-    """int16: attributes ``multiplier``, ``right_shift``; int8: the table."""
-    source, target = quantization(request.inputs[0]), quantization(request.outputs[0])
-    if request.outputs[0].dtype == "int16":
-        return remake(request, pointwise.to_tripled_q12(source.scale[0]))
-    return remake(request, {}, {"table": activation_tables.int8_table(real, source, target)})
-
-
-def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
-    """Integer meaning."""
-    data = inputs[0]
-    assert data is not None
-    if data.dtype == np.int8:
-        assert inputs[1] is not None
-        return (activation_tables.read_int8(inputs[1], data),)
-    tripled = pointwise.tripled(data, attributes)
-    return (activation_tables.tanh_q15(tripled).astype(np.int16),)
-
-
-DEFINITION = OperatorDefinition(
-    kind="tanh",
-    summary="hyperbolic tangent.",
-    infer=infer,
-    evaluate=evaluate,
-    slots=slots,
-    quantize=quantize,
-    reference=reference,
-    accumulator=no_accumulator,
-    macs=no_macs,
-)
+DEFINITION = pointwise.definition("tanh", "hyperbolic tangent", real, tanh_q15, Quantization((1 / 128,), 0))

@@ -39,6 +39,12 @@ def windows(data: np.ndarray, kernel: tuple[int, int], attributes: Attributes, f
     return np.moveaxis(view, 2, -1)
 
 
+def macs(operator: Operator, tensors: Mapping[str, Tensor]) -> int:
+    """Positions of the window times elements of the weight."""
+    height, width, _ = tensors[operator.outputs[0]].shape
+    return height * width * tensors[operator.inputs[1]].size
+
+
 def image_and_constant_weight(operator: Operator, tensors: Mapping[str, Tensor]) -> tuple[bool, str]:
     """The input is one image [height, width, channels]; weights are constants."""
     shape = tensors[operator.inputs[0]].shape

@@ -204,8 +204,8 @@ def train(
 ) -> Dsn:
     """Trains until the recipe's ``steps`` (or, if 0, for ``minutes``), and returns the averaged weights.
 
-    Writes ``model.safetensors`` (averaged weights), ``state.safetensors`` (to resume) and ``log.jsonl`` into
-    ``out`` at least every ``every`` seconds and at the end. An existing ``state.safetensors`` is resumed: with
+    Writes ``model.safetensors`` (averaged weights), ``state.safetensors`` (to resume) and ``log.jsonl``
+    into ``out`` at least every ``every`` seconds and at the end. An existing state is resumed: with
     ``steps`` set the result is the same as without the interruption.
     """
     state = out / "state.safetensors"

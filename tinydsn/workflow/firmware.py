@@ -39,8 +39,8 @@ class Firmware:
 def build_firmware(model: Model, board_name: str, folder: Path, emulated: bool = True) -> Firmware:
     """Generate the project of ``model`` for a board into ``folder`` and link its application.
 
-    Raises BoardError when the model does not fit, MissingTool when there is no compiler, or no emulator though
-    the firmware is to be ``emulated``. ``folder`` is then gone.
+    Raises BoardError when the model does not fit, MissingTool when there is no compiler (or, to be
+    ``emulated``, no emulator); nothing is then left in ``folder``.
     """
     board = load_board(board_name)
     if emulated and board.qemu is not None:

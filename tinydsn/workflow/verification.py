@@ -61,7 +61,8 @@ def verify_model(
 ) -> Verification:
     """Run int16 ``pcm`` through the reference and through the firmware of every board and pattern.
 
-    ``boards``: names or board files. ``folder`` receives one generated project a board. ``known``: references that were computed before.
+    ``boards``: names or board files. ``folder`` receives one generated project a board.
+    ``known``: references that were computed before.
     """
     say = progress or (lambda line: None)
     parsed = {name: parse_pattern(name) for name in patterns}
