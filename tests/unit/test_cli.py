@@ -32,7 +32,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 def cells(*statuses: str) -> dict[str, Any]:
-    rows = [{"board": "host", "status": status} for status in statuses]
+    counts = {"frames": 6, "differing_samples": 0, "differing_gates": 0}
+    empty = {"gates": "learned", "reason": "", "first_difference": None, "instructions": None}
+    rows = [{"board": "host", "status": status, **counts, **empty} for status in statuses]
     return {"schema": 1, "results": rows, "boards": {}}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ Progress = Callable[[int, int], None]
 # A minute of audio settles the ranges of int16 tensors to within their headroom.
 CALIBRATION_SECONDS = 60
 MOST_CALIBRATION_FILES = 64
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 
 
 def float_graph(target: str) -> Graph:
@@ -38,23 +39,26 @@ def float_graph(target: str) -> Graph:
     return lower(model.streaming(), torch.zeros(model.config.bins), name=checkpoint.stem)
 
 
-def calibration_clips(
-    folder: Path, sample_rate: int, seconds: float = CALIBRATION_SECONDS
-) -> list[np.ndarray]:
-    """int16 clips from the audio files of a folder, in order of their names, ``seconds`` in all.
+def calibration_files(folder: Path) -> list[Path]:
+    """The audio files of a folder and of those below it, by name, thinned out to a bearable number.
 
-    Every file gives an equal share. Raises AudioError when the folder holds no audio at the rate.
+    Raises AudioError when there is none.
     """
     if not folder.is_dir():
         raise AudioError(f"{folder}: no such folder (--calibration takes a folder of WAV or FLAC files)")
-    files = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg", ".opus")
-    )
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
-        raise AudioError(
-            f"{folder}: holds no audio (must be mono WAV, FLAC or Ogg files at {sample_rate} Hz)"
-        )
-    files = files[:: max(1, len(files) // MOST_CALIBRATION_FILES)]
+        raise AudioError(f"{folder}: holds no audio (must be mono WAV, FLAC or Ogg files)")
+    return files[:: max(1, len(files) // MOST_CALIBRATION_FILES)]
+
+
+def calibration_clips(
+    files: Sequence[Path], sample_rate: int, seconds: float = CALIBRATION_SECONDS
+) -> list[np.ndarray]:
+    """int16 clips of the beginning of each file, ``seconds`` in all and at least one second each.
+
+    Raises AudioError for a file at another rate, with more channels, silent, or damaged.
+    """
     share = max(int(seconds * sample_rate / len(files)), sample_rate)
     return [_read(path, sample_rate)[:share] for path in files]
 
@@ -80,10 +84,10 @@ def quantize(
     target: str, calibration: Path, output: Path, precision: str = "w8a16", progress: Progress | None = None
 ) -> dict[str, Any]:
     """Lower, calibrate and convert ``target``; writes ``output`` and returns what it holds."""
-    table = load_precision(precision)
+    table, files = load_precision(precision), calibration_files(calibration)
     graph = float_graph(target)
     rate = graph.frontend.sample_rate if graph.frontend else 16000
-    integer = quantize_graph(graph, calibration_clips(calibration, rate), table, progress)
+    integer = quantize_graph(graph, calibration_clips(files, rate), table, progress)
     sha256 = save(integer, output)
     return {"model": str(output), "model_sha256": sha256, "precision": table.name, **summary(integer)}
 
