@@ -74,11 +74,11 @@ def activation_type(graph: IntegerGraph) -> str:
 
 def by_python(name: str, clips: Path) -> IntegerGraph:
     """The same through the functions of the package."""
-    from tinydsn.workflow.quantization import calibration_clips
+    from tinydsn.workflow.quantization import calibration_clips, calibration_files
 
     module, example = getattr(foreign_models, name)()
     graph = tinydsn.lower(module, example, name)
-    return tinydsn.quantize(graph, calibration_clips(clips, RATE))
+    return tinydsn.quantize(graph, calibration_clips(calibration_files(clips), RATE))
 
 
 def test_the_python_functions_give_the_bytes_of_the_command_line(clips: Path, tmp_path: Path) -> None:
