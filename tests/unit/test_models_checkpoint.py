@@ -13,7 +13,10 @@ from quant.errors import ModelFileError
 from tinydsn.models.checkpoint import card_path, load_checkpoint, save_checkpoint
 from tinydsn.models.dsn import Dsn, DsnConfig
 
-SMALL = DsnConfig(bins=64, first=4, middle=4, channels=8, heads=1, hidden=6, up=2, policy_bands=8)
+SMALL = DsnConfig(
+    bins=64, first=4, middle=4, gated_middle=6, channels=8, heads=1, gated_heads=2, split=3, hidden=6,
+    gated_hidden=5, up=2, gated_up=3, policy_bands=8, policy_hidden=5,
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,8 +15,9 @@ from tinydsn.nn import Gating, gates_from_logits, gru_with_hold
 FRAMES = 60
 TOLERANCE = 1e-5
 SMALL = DsnConfig(
-    bins=64, first=4, middle=4, channels=8, heads=1, hidden=6, up=2, policy_bands=8, policy_hidden=5
-)
+    bins=64, first=4, middle=4, gated_middle=6, channels=8, heads=1, gated_heads=2, split=3, hidden=6,
+    gated_hidden=5, up=2, gated_up=3, policy_bands=8, policy_hidden=5,
+)  # fmt: skip
 
 
 def network(config: DsnConfig | None = None, seed: int = 0) -> Dsn:
@@ -174,10 +177,36 @@ def test_cost_is_counted_by_hooks_too() -> None:
         model(clip(model)[:, :1], Gating(forced=torch.ones(1)))
     cells = (model.policy.gru, 1), (model.recurrence.static.cell, 16), (model.recurrence.gated.cell, 16)
     counted += sum(rows * (cell.weight_ih.numel() + cell.weight_hh.numel()) for cell, rows in cells)
-    counted += 2 * 2 * 16 * 16 * 2 * 4
+    counted += 2 * 16 * 16 * 4 * 4
     static, gated = model.macs()
     assert counted == static + sum(gated)
     assert 5e6 < counted * 62.5 < 12e6
+
+
+STATIC = [replace(DsnConfig(), gated=False), replace(SMALL, gated=False)]
+
+
+@pytest.mark.parametrize("config", STATIC, ids=["default", "small"])
+def test_static_sibling_equals_the_gated_network_with_all_gates_on(config: DsnConfig) -> None:
+    model = network(replace(config, gated=True))
+    sibling = Dsn(config).eval()
+    sibling.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("policy.")})
+    frames = clip(model)
+    with torch.no_grad():
+        wanted = model(frames, Gating(forced=torch.ones(1))).mask
+        output = sibling(frames)
+    assert (output.mask - wanted).abs().max() < TOLERANCE
+    assert output.gates.shape == output.logits.shape == (1, FRAMES, 0)
+    assert (stream(sibling, frames[0]) - wanted[0]).abs().max() < TOLERANCE
+    static, gated = model.macs()
+    assert sibling.macs() == (static + sum(gated) - model.policy.macs(), ())
+
+
+def test_export_of_a_static_sibling_has_no_branch() -> None:
+    step = Dsn(STATIC[0]).eval().streaming()
+    exported = torch.export.export(step, (torch.zeros(256),)).run_decompositions({})
+    names = [str(node.target) for node in exported.graph.nodes if node.op == "call_function"]
+    assert "cond" not in names and len(exported.graph_signature.buffers_to_mutate) == 3
 
 
 def test_export_has_one_branch_a_gate() -> None:
@@ -199,7 +228,10 @@ def test_export_has_one_branch_a_gate() -> None:
     ("values", "expected"),
     [
         ({"bins": 250}, "DsnConfig.bins is 250 (must be a multiple of 16 and of policy_bands, 16)"),
-        ({"channels": 23}, "DsnConfig.channels is 23 (must be even)"),
+        (
+            {"split": 24},
+            "DsnConfig.split is 24 (must be below channels, 24: the gated GRU group sees the rest)",
+        ),
         ({"kernel": 4}, "DsnConfig.kernel is 4 (must be odd)"),
         ({"hidden": 0}, "DsnConfig.hidden is 0 (must be a whole number above 0)"),
         ({"heads": 1.5}, "DsnConfig.heads is 1.5 (must be a whole number above 0)"),

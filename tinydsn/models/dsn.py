@@ -34,47 +34,59 @@ GATES = ("encoder", "attention", "recurrence", "feedforward", "decoder")
 
 @dataclass(frozen=True)
 class DsnConfig:
-    """Sizes of a `Dsn`; the default is the shipped model, about 10.6 MMAC/s with all gates on.
+    """Sizes of a `Dsn`; the default is ``dsn-s``, 10.6 MMAC/s with all gates on.
 
     bins            features of a frame; a multiple of 16 and of ``policy_bands``
     first           channels after the first convolution, at ``bins / 4`` positions
-    middle          channels of each half between the convolutions of the pair, at ``bins / 8`` positions
-    channels        channels of the core, at ``bins / 16`` positions; even
-    heads, width    attention heads of each half, and the size of a head
-    hidden          state size of each GRU group
-    static_ffn      hidden size of the static feed-forward half
-    gated_ffn       hidden size of the gated feed-forward half
-    up              channels of each decoder half at ``bins / 8`` positions
+    middle          channels between the convolutions of the pair, at ``bins / 8`` positions
+    channels        channels of the core, at ``bins / 16`` positions
+    heads, width    attention heads, and the size of a head
+    split           channels of the core that the static GRU group sees; the gated group sees the others
+    hidden          state size of the GRU group
+    ffn             hidden size of the feed-forward block
+    up              channels of the decoder at ``bins / 8`` positions
     kernel          size of the convolutions along frequency; odd
+    gated           False: the static sibling, the same network without policy and branches
     policy_bands, policy_hidden, policy_bias   the policy's input, state, and start value of its logits
+
+    ``gated_`` before a name: the same of the part behind the gate.
     """
 
     bins: int = 256
     first: int = 8
     middle: int = 8
+    gated_middle: int = 8
     channels: int = 24
     heads: int = 2
+    gated_heads: int = 2
     width: int = 4
+    split: int = 12
     hidden: int = 16
-    static_ffn: int = 8
+    gated_hidden: int = 16
+    ffn: int = 8
     gated_ffn: int = 16
     up: int = 4
+    gated_up: int = 4
     kernel: int = 3
+    gated: bool = True
     policy_bands: int = 16
     policy_hidden: int = 16
     policy_bias: float = 2.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name != "policy_bias" and (not isinstance(value, int) or value < 1):
+            if name not in ("policy_bias", "gated") and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"DsnConfig.{name} is {value!r} (must be a whole number above 0)")
         if self.bins % 16 or self.bins % self.policy_bands:
             raise ConfigError(
                 f"DsnConfig.bins is {self.bins} (must be a multiple of 16 and of policy_bands, "
                 f"{self.policy_bands})"
             )
-        if self.channels % 2:
-            raise ConfigError(f"DsnConfig.channels is {self.channels} (must be even)")
+        if self.split >= self.channels:
+            raise ConfigError(
+                f"DsnConfig.split is {self.split} (must be below channels, {self.channels}: the gated GRU "
+                "group sees the rest)"
+            )
         if self.kernel % 2 == 0:
             raise ConfigError(f"DsnConfig.kernel is {self.kernel} (must be odd)")
 
@@ -92,7 +104,8 @@ class DsnOutput(NamedTuple):
     """What the whole-clip form gives.
 
     mask ``[batch, frames, bins]`` in [0, 1]; gates (0 or 1) and logits ``[batch, frames, gates]``; the
-    policy's states ``[batch, frames, policy_hidden]``.
+    policy's states ``[batch, frames, policy_hidden]``. Of a static sibling all but the mask have a last
+    axis of 0.
     """
 
     mask: Tensor
@@ -116,20 +129,27 @@ class Dsn(nn.Module):
     def __init__(self, config: DsnConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or DsnConfig()
-        self.policy = Policy(c.bins, c.policy_bands, c.policy_hidden, len(GATES), c.policy_bias)
+        self.gates = GATES if c.gated else ()
+        self.policy = (
+            Policy(c.bins, c.policy_bands, c.policy_hidden, len(GATES), c.policy_bias) if c.gated else None
+        )
         self.first = nn.Conv2d(1, c.first, (2, 5), (1, 4), (0, 1))
-        self.encoder = GatedConvPair(c.first, c.middle, c.middle, c.channels, c.kernel)
-        self.attention = GatedAttention(c.channels, c.heads, c.heads, c.width)
-        self.recurrence = GatedRecurrence(c.channels, c.hidden)
-        self.feedforward = GatedFeedForward(c.channels, c.static_ffn, c.gated_ffn)
-        self.decoder = GatedDecoder(c.channels, c.up, c.up, c.middle, c.first, c.kernel)
+        self.encoder = GatedConvPair(c.first, c.middle, c.gated_middle, c.channels, c.kernel)
+        self.attention = GatedAttention(c.channels, c.heads, c.gated_heads, c.width)
+        self.recurrence = GatedRecurrence(c.channels, c.split, c.hidden, c.gated_hidden)
+        self.feedforward = GatedFeedForward(c.channels, c.ffn, c.gated_ffn)
+        self.decoder = GatedDecoder(c.channels, c.up, c.gated_up, c.middle, c.first, c.kernel)
         self.last = frequency_conv(c.first, 4, c.kernel)
 
     def forward(self, features: Tensor, gating: Gating | None = None) -> DsnOutput:
         """Whole clips from a zero state: features ``[batch, frames, bins]`` (compressed magnitudes)."""
-        logits, states = self.policy(features)
-        gates = gates_from_logits(logits, gating or Gating())
-        on = gates.unbind(-1)
+        if self.policy is None:
+            logits = states = gates = features.new_zeros(*features.shape[:2], 0)
+            on: tuple[Tensor | None, ...] = (None,) * len(GATES)
+        else:
+            logits, states = self.policy(features)
+            gates = gates_from_logits(logits, gating or Gating())
+            on = gates.unbind(-1)
         padded = nn.functional.pad(features, (0, 0, 1, 0)).unsqueeze(-1)
         first = torch.relu(conv_columns(self.first, padded))
         core, middle = self.encoder(first, on[0])
@@ -156,10 +176,10 @@ class Dsn(nn.Module):
             "feedforward": (self.feedforward.static.macs(core), self.feedforward.gated.macs(core)),
             "decoder": decoder,
         }
-        costs = [Cost("policy", None, self.policy.macs())]
+        costs = [Cost("policy", None, self.policy.macs())] if self.policy else []
         costs.append(Cost("first", None, quarter * self.first.weight.numel()))
         for name, (static, gated) in halves.items():
-            costs += [Cost(name, None, static), Cost(name, name, gated)]
+            costs += [Cost(name, None, static), Cost(name, name if c.gated else None, gated)]
         costs.append(Cost("last", None, quarter * self.last.weight.numel()))
         return tuple(costs)
 
@@ -167,7 +187,7 @@ class Dsn(nn.Module):
         """Multiply-accumulates of one frame: what always runs, and what each gate adds."""
         costs = self.costs()
         static = sum(cost.macs for cost in costs if cost.gate is None)
-        return static, tuple(sum(cost.macs for cost in costs if cost.gate == name) for name in GATES)
+        return static, tuple(sum(cost.macs for cost in costs if cost.gate == name) for name in self.gates)
 
 
 class DsnStep(nn.Module):
@@ -178,7 +198,7 @@ class DsnStep(nn.Module):
     """
 
     previous: Tensor
-    policy_state: Tensor
+    policy_state: Tensor | None
     static_state: Tensor
     gated_state: Tensor
 
@@ -196,31 +216,40 @@ class DsnStep(nn.Module):
         self.last = network.last
         core = c.bins // 16
         self.register_buffer("previous", torch.zeros(1, c.bins), persistent=False)
-        self.register_buffer("policy_state", torch.zeros(1, c.policy_hidden), persistent=False)
+        policy_state = torch.zeros(1, c.policy_hidden) if c.gated else None
+        self.register_buffer("policy_state", policy_state, persistent=False)
         self.register_buffer("static_state", torch.zeros(core, c.hidden), persistent=False)
-        self.register_buffer("gated_state", torch.zeros(core, c.hidden), persistent=False)
+        self.register_buffer("gated_state", torch.zeros(core, c.gated_hidden), persistent=False)
 
     def reset(self) -> None:
         """Sets all states to zero."""
         for state in self.buffers():
             state.zero_()
 
+    def _gates(self, frame: Tensor) -> tuple[list[Tensor | None], Tensor | None]:
+        """A boolean scalar for each gate (None: no gate), and the policy's next state."""
+        if self.policy is None or self.policy_state is None:
+            return [None] * len(GATES), None
+        logits, policy_state = self.policy.step(frame, self.policy_state)
+        return [logits[index] > 0 for index in range(len(GATES))], policy_state
+
     def forward(self, frame: Tensor) -> Tensor:
         """The mask ``[bins]`` of one frame ``[bins]``."""
-        logits, policy_state = self.policy.step(frame, self.policy_state)
+        on, policy_state = self._gates(frame)
         row = frame.unsqueeze(0)
         pair = torch.cat([self.previous, row], 0).unsqueeze(0).unsqueeze(0)
         first = torch.relu(self.first(pair)).permute(0, 2, 3, 1).squeeze(0).squeeze(0)
-        core, middle = self.encoder.step(first, logits[0] > 0)
-        core = self.attention.step(core, logits[1] > 0)
+        core, middle = self.encoder.step(first, on[0])
+        core = self.attention.step(core, on[1])
         core, static_state, gated_state = self.recurrence.step(
-            core, self.static_state, self.gated_state, logits[2] > 0
+            core, self.static_state, self.gated_state, on[2]
         )
-        core = self.feedforward.step(core, logits[3] > 0)
-        wide = self.decoder.step(core, middle, first, logits[4] > 0)
+        core = self.feedforward.step(core, on[3])
+        wide = self.decoder.step(core, middle, first, on[4])
         mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
         self.previous.copy_(row)
-        self.policy_state.copy_(policy_state)
+        if policy_state is not None and self.policy_state is not None:
+            self.policy_state.copy_(policy_state)
         self.static_state.copy_(static_state)
         self.gated_state.copy_(gated_state)
         return mask

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tinydsn.nn.gate import gated
+
 
 class Heads(nn.Module):
     """A group of attention heads with its own output projection: ``[..., P, channels]`` to the same shape.
@@ -49,10 +51,10 @@ class GatedAttention(nn.Module):
         self.static = Heads(channels, static_heads, width)
         self.gated = Heads(channels, gated_heads, width)
 
-    def forward(self, columns: Tensor, gate: Tensor) -> Tensor:
-        """Whole clips ``[batch, frames, P, channels]`` with a gate of ``[batch, frames]``."""
+    def forward(self, columns: Tensor, gate: Tensor | None) -> Tensor:
+        """Whole clips ``[batch, frames, P, channels]``, gate ``[batch, frames]``; None: always on."""
         normal = self.norm(columns)
-        return columns + self.static(normal) + gate[..., None, None] * self.gated(normal)
+        return columns + self.static(normal) + gated(gate, self.gated(normal))
 
     def _taken(self, total: Tensor, normal: Tensor) -> Tensor:
         return total + self.gated(normal)
@@ -60,8 +62,10 @@ class GatedAttention(nn.Module):
     def _skipped(self, total: Tensor, normal: Tensor) -> Tensor:
         return total.clone()
 
-    def step(self, columns: Tensor, predicate: Tensor) -> Tensor:
-        """One frame ``[P, channels]``; ``predicate`` is a boolean scalar."""
+    def step(self, columns: Tensor, predicate: Tensor | None) -> Tensor:
+        """One frame ``[P, channels]``; ``predicate`` is a boolean scalar, or None: no branch, always on."""
         normal = self.norm(columns)
         total = columns + self.static(normal)
+        if predicate is None:
+            return self._taken(total, normal)
         return torch.cond(predicate, self._taken, self._skipped, (total, normal))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tinydsn.nn.gate import gated as gated_by
+
 
 def conv_columns(conv: nn.Conv2d, columns: Tensor) -> Tensor:
     """A convolution whose input and output keep the channels last.
@@ -53,10 +55,10 @@ class GatedConvPair(nn.Module):
         self.static = ConvPair(inputs, static, outputs, kernel)
         self.gated = ConvPair(inputs, gated, outputs, kernel)
 
-    def forward(self, columns: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
-        """Whole clips: ``gate`` is ``[batch, frames]``; gives the output and the static middle columns."""
+    def forward(self, columns: Tensor, gate: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Whole clips, gate ``[batch, frames]`` or None (on): the output and the static middle columns."""
         total, middle = self.static(columns)
-        total = total + gate[..., None, None] * self.gated(columns)[0]
+        total = total + gated_by(gate, self.gated(columns)[0])
         return torch.relu(total), middle
 
     def _taken(self, total: Tensor, columns: Tensor) -> Tensor:
@@ -65,8 +67,10 @@ class GatedConvPair(nn.Module):
     def _skipped(self, total: Tensor, columns: Tensor) -> Tensor:
         return total.clone()
 
-    def step(self, columns: Tensor, predicate: Tensor) -> tuple[Tensor, Tensor]:
-        """One frame ``[4P, inputs]``; ``predicate`` is a boolean scalar."""
+    def step(self, columns: Tensor, predicate: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One frame ``[4P, inputs]``; ``predicate`` is a boolean scalar, or None: no branch, always on."""
         total, middle = self.static(columns)
+        if predicate is None:
+            return torch.relu(self._taken(total, columns)), middle
         total = torch.cond(predicate, self._taken, self._skipped, (total, columns))
         return torch.relu(total), middle

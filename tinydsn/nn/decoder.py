@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tinydsn.nn.conv import conv_columns, frequency_conv
+from tinydsn.nn.gate import gated as gated_by
 
 
 class Upsample(nn.Module):
@@ -51,9 +52,9 @@ class GatedDecoder(nn.Module):
     def _finish(self, total: Tensor, first: Tensor) -> Tensor:
         return torch.relu(total.reshape(first.shape) + first)
 
-    def forward(self, columns: Tensor, middle: Tensor, first: Tensor, gate: Tensor) -> Tensor:
-        """Whole clips with a gate of ``[batch, frames]``."""
-        total = self._static(columns, middle) + gate[..., None, None] * self._gated(columns)
+    def forward(self, columns: Tensor, middle: Tensor, first: Tensor, gate: Tensor | None) -> Tensor:
+        """Whole clips with a gate of ``[batch, frames]``; None: always on."""
+        total = self._static(columns, middle) + gated_by(gate, self._gated(columns))
         return self._finish(total, first)
 
     def _taken(self, total: Tensor, columns: Tensor) -> Tensor:
@@ -62,9 +63,11 @@ class GatedDecoder(nn.Module):
     def _skipped(self, total: Tensor, columns: Tensor) -> Tensor:
         return total.clone()
 
-    def step(self, columns: Tensor, middle: Tensor, first: Tensor, predicate: Tensor) -> Tensor:
-        """One frame; ``predicate`` is a boolean scalar."""
+    def step(self, columns: Tensor, middle: Tensor, first: Tensor, predicate: Tensor | None) -> Tensor:
+        """One frame; ``predicate`` is a boolean scalar, or None: no branch, always on."""
         total = self._static(columns, middle)
+        if predicate is None:
+            return self._finish(self._taken(total, columns), first)
         total = torch.cond(predicate, self._taken, self._skipped, (total, columns))
         return self._finish(total, first)
 

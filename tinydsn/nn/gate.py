@@ -24,6 +24,11 @@ class Gating:
     forced: Tensor | None = None
 
 
+def gated(gate: Tensor | None, contribution: Tensor) -> Tensor:
+    """A contribution ``[batch, frames, P, channels]`` where ``gate`` ``[batch, frames]`` is 1; None is 1."""
+    return contribution if gate is None else gate[..., None, None] * contribution
+
+
 def gates_from_logits(logits: Tensor, gating: Gating) -> Tensor:
     """Gates of exactly 0 or 1 for logits ``[batch, frames, gates]``, with the gradient of a sigmoid."""
     if gating.forced is not None:

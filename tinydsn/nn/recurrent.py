@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tinydsn.nn.gate import gated as gated_by
+
 HOLD = 60.0
 """Added to the update gate of a held frame: the sigmoid is then exactly 1 in float32, so h = h."""
 
@@ -60,26 +62,25 @@ class GruGroup(nn.Module):
 
 
 class GatedRecurrence(nn.Module):
-    """``x + static(norm(x)[:, :half]) + gate * gated(norm(x)[:, half:])`` for
+    """``x + static(norm(x)[:, :split]) + gate * gated(norm(x)[:, split:])`` for
     ``x`` of ``[..., P, channels]``.
 
-    Each group sees half of the channels. Where the gate is 0 the gated group's state is held.
+    The static group sees the first ``split`` channels, the gated group the others. Where the gate is 0 the
+    gated group's state is held.
     """
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, split: int, static_hidden: int, gated_hidden: int) -> None:
         super().__init__()
-        self.split = channels // 2
-        self.hidden = hidden
+        self.split = split
         self.norm = nn.LayerNorm(channels)
-        self.static = GruGroup(self.split, hidden, channels)
-        self.gated = GruGroup(channels - self.split, hidden, channels)
+        self.static = GruGroup(split, static_hidden, channels)
+        self.gated = GruGroup(channels - split, gated_hidden, channels)
 
-    def forward(self, columns: Tensor, gate: Tensor) -> Tensor:
-        """Whole clips ``[batch, frames, P, channels]`` with a gate of ``[batch, frames]``."""
+    def forward(self, columns: Tensor, gate: Tensor | None) -> Tensor:
+        """Whole clips ``[batch, frames, P, channels]``, gate ``[batch, frames]``; None: always on."""
         normal = self.norm(columns)
         static = self.static(normal[..., : self.split], None)
-        gated = self.gated(normal[..., self.split :], gate)
-        return columns + static + gate[..., None, None] * gated
+        return columns + static + gated_by(gate, self.gated(normal[..., self.split :], gate))
 
     def _taken(self, total: Tensor, normal: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         contribution, state = self.gated.step(normal[:, self.split :], state)
@@ -89,12 +90,18 @@ class GatedRecurrence(nn.Module):
         return total.clone(), state.clone()
 
     def step(
-        self, columns: Tensor, static_state: Tensor, gated_state: Tensor, predicate: Tensor
+        self, columns: Tensor, static_state: Tensor, gated_state: Tensor, predicate: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One frame ``[P, channels]`` and both states ``[P, hidden]``: output and next states."""
+        """One frame ``[P, channels]`` and both states ``[P, hidden]``: output and next states.
+
+        ``predicate`` is a boolean scalar, or None: no branch, always on.
+        """
         normal = self.norm(columns)
         contribution, static_state = self.static.step(normal[:, : self.split], static_state)
         total = columns + contribution
         operands = (total, normal, gated_state)
-        total, gated_state = torch.cond(predicate, self._taken, self._skipped, operands)
+        if predicate is None:
+            total, gated_state = self._taken(*operands)
+        else:
+            total, gated_state = torch.cond(predicate, self._taken, self._skipped, operands)
         return total, static_state, gated_state
