@@ -147,5 +147,5 @@ def test_undecodable_clip(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"bad\.flac: cannot be decoded \(.*\); restore the file"):
         decode(path)
     soundfile.write(path, np.zeros((10, 2)), 8000)
-    with pytest.raises(AudioError, match=r"bad\.flac: 8000 Hz, 2 channels \(must be 16000 Hz mono\)"):
+    with pytest.raises(AudioError, match=r"bad\.flac: 8000 Hz, 2 channels \(must be 16000 Hz or"):
         decode(path)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +18,32 @@ import torch
 
 from quant.errors import ConfigError, ModelFileError
 from tinydsn.audio.corpus import Bank
-from tinydsn.models.checkpoint import load_checkpoint
-from tinydsn.models.dsn import GATES, Dsn, DsnConfig
-from tinydsn.training import __main__ as command
-from tinydsn.training import evaluate, loop
-from tinydsn.training.loop import TrainingData, batch_tensors, train
+from tinydsn.models.checkpoint import load_checkpoint, save_checkpoint
+from tinydsn.models.dsn import Dsn, DsnConfig
+from tinydsn.training import loop
+from tinydsn.training.data import TrainingData, from_banks
+from tinydsn.training.guidance import Guidance
+from tinydsn.training.loop import train
+from tinydsn.training.pool import Banks
 from tinydsn.training.recipe import MixOptions, Recipe, TrainOptions, read_recipe
+from tinydsn.training.run import new_run
 
-SMALL = DsnConfig(first=4, middle=4, channels=8, heads=1, width=2, hidden=4, static_ffn=4, gated_ffn=4, up=2)
+SMALL = DsnConfig(
+    first=4, middle=2, gated_middle=4, channels=8, heads=1, gated_heads=1, width=2, split=4, hidden=4,
+    gated_hidden=4, ffn=4, gated_ffn=4, up=2, gated_up=2,
+)  # fmt: skip
+SAMPLES = 8192
+
+
+def hours(steps: int, batch: int) -> float:
+    """The length of a run of so many steps."""
+    return steps * batch * SAMPLES / 16000 / 3600
+
+
 RECIPE = Recipe(
     model=SMALL,
-    mix=MixOptions(samples=8192),
-    train=TrainOptions(batch=2, steps=12, windows=(512,)),
+    mix=MixOptions(samples=SAMPLES),
+    train=TrainOptions(batch=2, hours=hours(12, 2), windows=(512,)),
 )
 
 
@@ -39,53 +58,83 @@ def tones(seed: int, clips: int) -> Bank:
     return Bank(np.concatenate(parts), np.arange(clips + 1) * 12000)
 
 
-@pytest.fixture(scope="module")
-def data() -> TrainingData:
+def banks(seed: int, clips: int) -> Banks:
     rng = np.random.default_rng(9)
     noise = Bank(rng.integers(-3000, 3000, 40000).astype(np.int16), np.array([0, 40000]))
     room = np.zeros(600, np.int16)
     room[[40, 300]] = [20000, 6000]
-    rooms = Bank(room, np.array([0, 600]))
-    speech = tones(1, 6)
-    valid = batch_tensors(tones(2, 3), noise, rooms, RECIPE, 0, 0, 4)
-    return TrainingData(speech, noise, rooms, valid)
+    return Banks(tones(seed, clips), noise, Bank(room, np.array([0, 600])))
+
+
+def data(recipe: Recipe = RECIPE) -> TrainingData:
+    return from_banks(banks(1, 6), banks(2, 3), recipe)
 
 
 def quiet(text: str) -> None:
     pass
 
 
-def test_a_killed_run_ends_with_the_same_weights(
-    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = train(data, RECIPE, tmp_path / "whole", 0.0, quiet, every=1e9)
-    original, killed = loop.train_step, tmp_path / "killed"
+VARIANTS = {"snr": RECIPE, "signal": replace(RECIPE, guidance=Guidance(kind="signal", segment=6))}
 
-    def step_or_die(run: loop.Run, *rest: object) -> dict[str, float]:
-        if run.step == 7:
-            raise KeyboardInterrupt
-        return original(run, *rest)  # type: ignore[arg-type]
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.unit import test_training_loop as here
+recipe = here.VARIANTS[sys.argv[3]]
+here.train(here.data(recipe), recipe, Path(sys.argv[2]), print, every=0.0)
+"""
 
-    monkeypatch.setattr(loop, "train_step", step_or_die)
-    with pytest.raises(KeyboardInterrupt):
-        train(data, RECIPE, killed, 0.0, quiet, every=0.0)
-    monkeypatch.setattr(loop, "train_step", original)
-    with safetensors.safe_open(str(killed / "state.safetensors"), "pt") as state:
-        assert state.metadata()["step"] == "7"
-    resumed = train(data, RECIPE, killed, 0.0, quiet, every=1e9)
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_run_killed_at_once_ends_with_the_same_weights(variant: str, tmp_path: Path) -> None:
+    """The run of another process gets SIGKILL in the middle of its steps; then it goes on here."""
+    recipe, killed = VARIANTS[variant], tmp_path / "killed"
+    killed.mkdir()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole = train(data(recipe), recipe, tmp_path, quiet, every=1e9)
+        root = str(Path(__file__).resolve().parents[2])
+        command = [sys.executable, "-c", KILLED, root, str(killed), variant]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        while process.poll() is None and steps_saved(killed) < 3:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert 3 <= steps_saved(killed) < 12, "the process ended before it could be killed"
+        resumed = train(data(recipe), recipe, killed, quiet, every=1e9)
+    finally:
+        torch.set_num_threads(threads)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    assert (killed / "model.safetensors").read_bytes() == (
-        tmp_path / "whole" / "model.safetensors"
-    ).read_bytes()
+    assert (killed / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
 
 
-def test_training_lowers_the_loss_and_logs(data: TrainingData, tmp_path: Path) -> None:
-    recipe = Recipe(
-        SMALL, RECIPE.mix, train=TrainOptions(batch=4, steps=60, rate=5e-3, average=0.8, windows=(512,))
-    )
-    before = loop.validate(loop.new_run(recipe), data, recipe)
-    model = train(data, recipe, tmp_path, 0.0, quiet)
+def steps_saved(folder: Path) -> int:
+    """Steps in the state that lies in ``folder``; 0 without one."""
+    path = folder / "state.safetensors"
+    if not path.is_file():
+        return 0
+    with safetensors.safe_open(str(path), "pt") as state:
+        return int(state.metadata()["step"])
+
+
+def test_a_static_network_trains(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, model=replace(SMALL, gated=False), guidance=Guidance(kind="none"))
+    train(data(recipe), recipe, tmp_path, quiet)
+    entry = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert entry["done"] == 1.0 and "used_low_snr" not in entry
+    assert not load_checkpoint(tmp_path / "model.safetensors").gates
+
+
+def test_training_lowers_the_loss_and_logs(tmp_path: Path) -> None:
+    options = TrainOptions(batch=4, hours=hours(60, 4), rate=5e-3, average=0.8, windows=(512,))
+    recipe = Recipe(SMALL, RECIPE.mix, train=options)
+    before = loop.validate(new_run(recipe), data(recipe), recipe)
+    model = train(data(recipe), recipe, tmp_path, quiet)
     entry = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert entry["step"] == 60 and entry["done"] == 1.0
     assert entry["speech"] < 0.8 * before["speech"]
@@ -93,27 +142,53 @@ def test_training_lowers_the_loss_and_logs(data: TrainingData, tmp_path: Path) -
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in loaded.state_dict().items())
 
 
-def test_a_run_by_the_clock_ends(data: TrainingData, tmp_path: Path) -> None:
-    recipe = Recipe(SMALL, RECIPE.mix, train=TrainOptions(batch=1, windows=(512,)))
-    train(data, recipe, tmp_path, 0.01, quiet)
-    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["done"] == 1.0
-
-
-def test_usage_loss_moves_the_gates(data: TrainingData) -> None:
-    options = TrainOptions(
-        batch=2, usage_weight=20.0, usage_low=0.0, usage_high=0.0, windows=(512,), rate=4e-3
+def usage_after(guidance: Guidance, steps: int = 60) -> list[float]:
+    """Share of the gated compute in use at each step, gates no longer forced and without noise."""
+    recipe = Recipe(
+        SMALL, RECIPE.mix, guidance=guidance, train=TrainOptions(batch=2, windows=(512,), rate=4e-3)
     )
-    recipe = Recipe(SMALL, RECIPE.mix, train=options)
-    run = loop.new_run(recipe)
-    used = [loop.train_step(run, data, recipe, 0.8)["used"] for _ in range(60)]
-    assert used[0] == pytest.approx(1.0) and used[-1] < 0.5
+    run, made = new_run(recipe), data(recipe)
+    return [loop.train_step(run, made.batch(step), recipe, 0.8)["used"] for step in range(steps)]
+
+
+def test_a_wanted_usage_moves_the_gates() -> None:
+    moved = usage_after(Guidance(kind="snr", best=20.0, worst=-5.0, low=0.0, high=0.0, weight=20.0))
+    assert moved[0] == pytest.approx(1.0) and moved[-1] < 0.5
+    constant = usage_after(Guidance(kind="constant", constant=0.0, weight=20.0))
+    assert constant[-1] < 0.5
+
+
+def test_a_price_on_usage_moves_the_gates_and_adapts() -> None:
+    moved = usage_after(Guidance(kind="signal", constant=0.0, segment=6, price=3.0, threshold=-30.0))
+    assert moved[0] == pytest.approx(1.0) and moved[-1] < 0.5
+
+
+def test_a_gated_network_starts_from_its_static_sibling(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    static = Dsn(replace(SMALL, gated=False))
+    save_checkpoint(static, tmp_path / "static.safetensors")
+    run = new_run(RECIPE, start=tmp_path / "static.safetensors")
+    for name, value in static.state_dict().items():
+        assert torch.equal(run.model.state_dict()[name], value), name
+    assert torch.equal(run.average.state_dict()["policy.head.bias"], torch.full((5,), 2.0))
+
+
+def test_a_start_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wide.safetensors"
+    save_checkpoint(Dsn(replace(SMALL, ffn=6)), path)
+    with pytest.raises(ModelFileError) as caught:
+        new_run(RECIPE, start=path)
+    assert str(caught.value) == (
+        f"{path}: is no start for this recipe's model: feedforward.static.first.bias differs or is missing "
+        "(3 in all); give both the same sizes"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04garbage", b"\x80\x02."])
-def test_damaged_state(data: TrainingData, tmp_path: Path, content: bytes) -> None:
+def test_damaged_state(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.safetensors").write_bytes(content)
     with pytest.raises(ModelFileError) as caught:
-        train(data, RECIPE, tmp_path, 0.0, quiet)
+        train(data(), RECIPE, tmp_path, quiet)
     text = str(caught.value)
     assert text.startswith(f"{tmp_path / 'state.safetensors'}: cannot be resumed (") and "\n" not in text
     assert text.endswith("); delete it to start again, or choose another --out")
@@ -122,15 +197,14 @@ def test_damaged_state(data: TrainingData, tmp_path: Path, content: bytes) -> No
 def test_recipe_file(tmp_path: Path) -> None:
     path = tmp_path / "small.toml"
     path.write_text(
-        "[model]\nhidden = 8\n[mix]\nsnr_low = 0\n[gates]\nopen = 0.2\n[train]\nsteps = 9\nwindows = [512]\n"
+        "[model]\nhidden = 8\n[mix]\nsnr_low = 0\n[gates]\nopen = 0.2\n[guidance]\nkind = 'constant'\n"
+        "[train]\nhours = 1\nwindows = [512]\nbf16 = true\n"
     )
     recipe = read_recipe(path)
     assert recipe.model.hidden == 8 and recipe.mix.snr_low == 0 and recipe.gates.open == 0.2
-    assert (
-        recipe.train.steps == 9
-        and recipe.train.windows == (512,)
-        and recipe.train.batch == TrainOptions().batch
-    )
+    assert recipe.guidance.kind == "constant" and recipe.train.bf16 is True
+    assert recipe.train.windows == (512,) and recipe.train.batch == TrainOptions().batch
+    assert recipe.steps == 75
 
 
 @pytest.mark.parametrize(
@@ -138,12 +212,18 @@ def test_recipe_file(tmp_path: Path) -> None:
     [
         (None, "cannot be read (No such file or directory)"),
         ("[train\n", "not TOML ("),
-        ("[trian]\n", "unknown table [trian] (known: model, mix, gates, train)"),
+        ("[trian]\n", "unknown table [trian] (known: model, mix, gates, guidance, train)"),
         ("train = 3\n", "[train] must be a table of settings"),
-        ("[train]\nspeed = 1\n", "[train]: unknown setting 'speed' (known: seed, batch, "),
-        ("[train]\nsteps = 'many'\n", "[train]: steps is 'many' (must be like 0)"),
+        ("[train]\nspeed = 1\n", "[train]: unknown setting 'speed' (known: seed, hours, batch, "),
+        ("[train]\nhours = 'many'\n", "[train]: hours is 'many' (must be like 25.0)"),
         ("[train]\nwindows = []\n", "[train]: windows is [] (must be like (320, 512, 768))"),
+        ("[train]\npool = 1\n", "[train]: pool is 1 (must be like False)"),
+        ("[train]\nbatch = true\n", "[train]: batch is True (must be like 16)"),
         ("[model]\nbins = 100\n", "DsnConfig.bins is 100 ("),
+        ("[guidance]\nkind = 'loud'\n", "guidance kind is 'loud' (must be one of none, rating, snr, "),
+        ("[guidance]\nkind = 'rating'\n", "guidance by rating needs rated mixtures (set pool = true in "),
+        ("[train]\npool = true\n", "guidance by snr needs mixtures of known SNR (set pool = false in "),
+        ("[model]\ngated = false\n", "a network without gates has no guidance (set kind = "),
     ],
 )
 def test_bad_recipes(tmp_path: Path, text: str | None, expected: str) -> None:
@@ -153,40 +233,3 @@ def test_bad_recipes(tmp_path: Path, text: str | None, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_recipe(path)
     assert expected in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_command_line_answers_errors_with_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(["--corpus", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
-    assert evaluate.main([str(tmp_path / "no.safetensors"), "--corpus", str(tmp_path)]) == 2
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 2
-    assert errors[0].startswith(f"{tmp_path / 'none' / 'manifest.csv'}: no such file")
-
-
-def test_evaluation_removes_the_delay(data: TrainingData) -> None:
-    torch.manual_seed(0)
-    model = Dsn()
-    with torch.no_grad():
-        model.last.weight.zero_()
-        model.last.bias.fill_(40.0)
-    mixture = np.random.default_rng(0).standard_normal(160000).astype(np.float32) * 0.02
-    wave, gates = evaluate.enhance(model, mixture)
-    assert gates.shape == (625, len(GATES))
-    assert np.abs(wave - mixture[: len(wave)])[1000:-1000].max() < 5e-3
-
-
-def test_evaluation_report(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "dnsmos_available", lambda: False)
-    model = Dsn(SMALL)
-    enhancer = partial(evaluate.enhance, model)
-    results = evaluate.evaluate(enhancer, data.speech, data.noise, data.rooms, count=6)
-    report = evaluate.summary(model, results)
-    assert list(report["per_snr"]) == ["-5 dB", "+0 dB", "+5 dB", "+10 dB", "+15 dB", "+20 dB"]
-    assert report["all"]["gated_compute_used"] == 1.0
-    static, gated = model.macs()
-    assert report["all"]["mmacs_per_second"] == pytest.approx((static + sum(gated)) * 62.5e-6, abs=0.01)
-    noisy = [row["si_sdr_noisy"] for row in report["per_snr"].values()]
-    assert noisy == sorted(noisy)
-    assert len(evaluate.lines(report)) == 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinydsn.training.losses import guide_loss, sdr_loss, speech_loss, usage_loss, wanted_usage
+from tinydsn.training.losses import sdr_loss, speech_loss
 from tinydsn.training.schedule import GateSchedule, learning_rate
 
 
@@ -41,29 +41,6 @@ def test_sdr_loss() -> None:
     error *= target.norm() / error.norm() / 10**0.5
     assert float(sdr_loss(target + error, target)) == pytest.approx(-10, abs=0.1)
     assert float(sdr_loss(target, target)) == pytest.approx(-30, abs=0.1)
-
-
-def test_wanted_usage_falls_with_the_snr() -> None:
-    wanted = wanted_usage(torch.tensor([-9.0, -5.0, 7.5, 20.0, 40.0]), 0.1, 0.9, -5.0, 20.0)
-    assert wanted.tolist() == pytest.approx([0.9, 0.9, 0.5, 0.1, 0.1])
-
-
-def test_guide_loss_reads_the_states() -> None:
-    guide = torch.nn.Linear(2, 1)
-    with torch.no_grad():
-        guide.weight.copy_(torch.tensor([[1.0, 0.0]]))
-        guide.bias.zero_()
-    states = torch.zeros(2, 5, 2)
-    states[1, 1:, 0] = 50.0
-    states[:, 0, 0] = -50.0
-    losses = guide_loss(states, guide, torch.tensor([0.5, 0.75]), 1)
-    assert losses.tolist() == pytest.approx([0.0, 0.0625])
-
-
-def test_usage_loss_weighs_gates_by_cost() -> None:
-    gates = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]])
-    losses = usage_loss(gates, torch.tensor([0.75, 0.25]), torch.tensor([0.75, 0.0]))
-    assert losses.tolist() == pytest.approx([0.0, 0.125**2])
 
 
 def test_gate_schedule() -> None:

@@ -21,6 +21,11 @@ class MixOptions:
     high_snr_share       share of mixtures drawn between ``snr_high`` and ``snr_high + 20`` dB instead
     rir_share            share of mixtures with a room
     level_low, level_high   RMS of the mixture, uniform, in dB below full scale
+    babble_share         share of mixtures whose noise is other voices of the same bank
+    voices_low, voices_high   number of those voices, uniform
+    colour_share         share of speech and of noise (drawn apart) that goes through a random filter
+    clip_share           share of mixtures whose noisy wave is clipped
+    silent_share         share of mixtures without speech: their target is silence
     """
 
     samples: int = 48000
@@ -30,6 +35,12 @@ class MixOptions:
     rir_share: float = 0.3
     level_low: float = -38.0
     level_high: float = -18.0
+    babble_share: float = 0.15
+    voices_low: int = 2
+    voices_high: int = 8
+    colour_share: float = 0.3
+    clip_share: float = 0.05
+    silent_share: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -92,10 +103,49 @@ def _fill(bank: Bank, rng: np.random.Generator, samples: int, gaps: bool) -> np.
     return out / 32768
 
 
+def babble(speech: Bank, rng: np.random.Generator, samples: int, voices: int) -> np.ndarray:
+    """Several voices at once, each at the same power; float32 ``[samples]``."""
+    total = np.zeros(samples, np.float32)
+    for _ in range(voices):
+        voice = _fill(speech, rng, samples, gaps=False)
+        power = active_power(voice)
+        total += voice / np.float32(np.sqrt(power)) if power > 0 else voice
+    return total / np.float32(voices)
+
+
+def colour(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random second-order filter, as another microphone or another room's absorption would be.
+
+    Zeros and poles come from coefficients drawn from ±3/8 (the spectral augmentation of RNNoise, Valin
+    2018), which changes the spectrum by some dB and is always stable.
+    """
+    from scipy.signal import lfilter
+
+    zeros, poles = rng.uniform(-3 / 8, 3 / 8, (2, 2))
+    return lfilter([1, *zeros], [1, *poles], wave).astype(np.float32)
+
+
+def clipped(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The wave cut off at a random level between its RMS and its peak."""
+    peak, rms = float(np.abs(wave).max()), float(np.sqrt(np.mean(wave.astype(np.float64) ** 2)))
+    limit = float(rng.uniform(min(2 * rms, peak), peak))
+    return np.clip(wave, -limit, limit)
+
+
 def draw(speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.random.Generator) -> Mixture:
     """One random mixture; the same generator state gives the same mixture."""
     clean = _fill(speech, rng, options.samples, gaps=True)
-    disturbance = _fill(noise, rng, options.samples, gaps=False)
+    if rng.random() < options.babble_share:
+        voices = int(rng.integers(options.voices_low, options.voices_high + 1))
+        disturbance = babble(speech, rng, options.samples, voices)
+    else:
+        disturbance = _fill(noise, rng, options.samples, gaps=False)
+    if rng.random() < options.silent_share:
+        clean = np.zeros_like(clean)
+    if rng.random() < options.colour_share:
+        clean = colour(clean, rng)
+    if rng.random() < options.colour_share:
+        disturbance = colour(disturbance, rng)
     wet, target = clean, clean
     if rng.random() < options.rir_share:
         room = rooms.clip(int(rng.integers(len(rooms)))).astype(np.float64)
@@ -107,7 +157,10 @@ def draw(speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.ra
     mixture = mix(wet, disturbance, snr, level)
     peak = float(np.abs(wet).max())
     scale = float(np.abs(mixture.target).max()) / peak if peak > 0 else 1.0
-    return Mixture(mixture.noisy, (scale * target).astype(np.float32), snr)
+    noisy = mixture.noisy
+    if rng.random() < options.clip_share:
+        noisy = clipped(noisy, rng)
+    return Mixture(noisy, (scale * target).astype(np.float32), snr)
 
 
 def draw_batch(

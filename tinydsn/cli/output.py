@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,30 @@ def count(done: int, total: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done >= total else ""
         print(f"\r{done}/{total}", end=end, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
+    """A bar with the time left, on a terminal; the function takes steps done, steps in all, and values."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[values]}"),
+    )
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task(what, total=None, values="")
+
+        def watch(done: int, total: int, values: Mapping[str, float]) -> None:
+            text = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+            bar.update(task, completed=done, total=total, values=text)
+
+        yield watch
 
 
 def emit(result: Mapping[str, Any], as_json: bool) -> None:

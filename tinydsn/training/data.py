@@ -1,26 +1,110 @@
-"""Loads what a run needs into memory: about 0.5 GB for the corpus's 4 hours."""
+"""What a run trains on: mixtures drawn anew at every step, or segments of the rated pool."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from quant.errors import ConfigError
 from tinydsn.audio.corpus import load_bank, read_manifest, select
-from tinydsn.training.loop import TrainingData, batch_tensors
+from tinydsn.audio.mixing import draw_batch
+from tinydsn.training.pool import Banks, PoolOptions, Segments, read_scores, recipe_hash, rendered_pool
 from tinydsn.training.recipe import Recipe
 
 VALID_MIXTURES = 48
+POLICY_CLIPS, POLICY_SAMPLES = 64, 72000
+POLICY_SEED = 1000
+"""Added to the recipe's seed: the policy's clips are not those of the first steps."""
 
 
-def load_training_data(corpus: Path, recipe: Recipe, say: Callable[[str], None]) -> TrainingData:
-    """Decodes the train split and draws fixed mixtures from the valid split (seed 0)."""
+@dataclass(frozen=True)
+class Batch:
+    """Waves ``[batch, samples]`` in [-1, 1], and what the guidance goes by: OVRL or SNR ``[batch]``."""
+
+    noisy: Tensor
+    target: Tensor
+    condition: Tensor
+
+    def to(self, device: str) -> Batch:
+        """The same on another device."""
+        return Batch(self.noisy.to(device), self.target.to(device), self.condition.to(device))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """``batch(step)`` depends on the recipe and the step only; ``valid`` has SNRs as its condition.
+
+    ``policy_batch`` gives more and longer clips, for the policy alone.
+    """
+
+    batch: Callable[[int], Batch]
+    policy_batch: Callable[[int], Batch]
+    valid: Batch
+
+
+def mixed_batch(banks: Banks, recipe: Recipe, seed: int, step: int, size: int) -> Batch:
+    """New mixtures; the condition is their SNR."""
+    mixtures = draw_batch(banks.speech, banks.noise, banks.rooms, recipe.mix, seed, step, size)
+    noisy = torch.from_numpy(np.stack([mixture.noisy for mixture in mixtures]))
+    target = torch.from_numpy(np.stack([mixture.target for mixture in mixtures]))
+    return Batch(noisy, target, torch.tensor([mixture.snr_db for mixture in mixtures]))
+
+
+def pool_batch(segments: Segments, samples: int, seed: int, step: int, size: int) -> Batch:
+    """Segments of the pool; the condition is the OVRL of their mixtures."""
+    waves = segments.batch(samples, seed, step, size)
+    return Batch(*(torch.from_numpy(part) for part in waves))
+
+
+def from_banks(train: Banks, valid: Banks, recipe: Recipe) -> TrainingData:
+    """Training on new mixtures of decoded clips."""
+    seed, size = recipe.train.seed, recipe.train.batch
+    longer = replace(recipe, mix=replace(recipe.mix, samples=POLICY_SAMPLES))
+    return TrainingData(
+        lambda step: mixed_batch(train, recipe, seed, step, size),
+        lambda step: mixed_batch(train, longer, POLICY_SEED + seed, step, POLICY_CLIPS),
+        mixed_batch(valid, recipe, 0, 0, VALID_MIXTURES),
+    )
+
+
+def load_training_data(
+    corpus: Path,
+    recipe: Recipe,
+    say: Callable[[str], None],
+    cache: Path | None = None,
+    scores: Path | None = None,
+) -> TrainingData:
+    """Decodes the corpus's train and valid split (0.5 GB for 4 hours); ``cache`` and ``scores``: the pool's.
+
+    Raises ConfigError when the recipe wants the pool and its folder or ratings are not given.
+    """
     clips = read_manifest(corpus)
     banks = {}
     for split in ("train", "valid"):
+        loaded = []
         for kind in ("speech", "noise", "rir"):
-            chosen = select(clips, kind, split)
-            banks[split, kind] = bank = load_bank(chosen)
+            loaded.append(bank := load_bank(select(clips, kind, split), skipped=say))
             say(f"{split} {kind}: {len(bank)} clips, {bank.seconds / 3600:.2f} h")
-    speech, noise, rooms = (banks["valid", kind] for kind in ("speech", "noise", "rir"))
-    valid = batch_tensors(speech, noise, rooms, recipe, 0, 0, VALID_MIXTURES)
-    return TrainingData(banks["train", "speech"], banks["train", "noise"], banks["train", "rir"], valid)
+        banks[split] = Banks(*loaded)
+    data = from_banks(banks["train"], banks["valid"], recipe)
+    if not recipe.train.pool:
+        return data
+    if cache is None or scores is None:
+        raise ConfigError(
+            "the recipe trains on the rated pool: give its --pool and --ratings (`tinydsn rate`)"
+        )
+    options = PoolOptions()
+    waves = rendered_pool(banks["train"], options, cache)
+    segments = Segments(waves, read_scores(scores, recipe_hash(banks["train"], options)))
+    say(f"pool: {len(waves)} mixtures, mean OVRL {segments.scores[:, 2].mean():.2f}")
+    seed, size, samples = recipe.train.seed, recipe.train.batch, recipe.mix.samples
+    return TrainingData(
+        lambda step: pool_batch(segments, samples, seed, step, size),
+        lambda step: pool_batch(segments, POLICY_SAMPLES, POLICY_SEED + seed, step, POLICY_CLIPS),
+        data.valid,
+    )

@@ -1,4 +1,4 @@
-"""Losses: compressed spectra for the speech, and the share of compute the gates should use."""
+"""Losses of the speech: compressed spectra at several resolutions, and the waveform's SDR."""
 
 from __future__ import annotations
 
@@ -44,31 +44,3 @@ def sdr_loss(estimate: Tensor, target: Tensor) -> Tensor:
     signal = target.square().sum(-1)
     error = (estimate - target).square().sum(-1)
     return 10 * torch.log10((error + 1e-3 * signal + 1e-6) / (signal + 1e-6))
-
-
-def wanted_usage(snr_db: Tensor, low: float, high: float, snr_low: float, snr_high: float) -> Tensor:
-    """Wanted share of the gated compute per clip: ``high`` up to ``snr_low``, ``low`` from ``snr_high``.
-
-    The mixture's known SNR stands in for the DNSMOS score that guides the gates in Zhao et al. 2026: it is
-    known without computing, but says nothing about the kind of noise.
-    """
-    position = ((snr_high - snr_db) / (snr_high - snr_low)).clamp(0, 1)
-    return low + (high - low) * position
-
-
-def guide_loss(states: Tensor, guide: torch.nn.Linear, wanted: Tensor, first: int) -> Tensor:
-    """How badly the wanted usage can be read from the policy's states: squared error per clip ``[batch]``.
-
-    states ``[batch, frames, hidden]``; ``guide`` maps a state to one number and is thrown away after the
-    training; the frames before ``first`` do not count, as nothing can be known there yet. The usage loss
-    alone hardly teaches the policy to hear the SNR: its gradient comes through hard gates.
-    """
-    return (torch.sigmoid(guide(states[:, first:]))[..., 0] - wanted[:, None]).square().mean(-1)
-
-
-def usage_loss(gates: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
-    """``(mean over frames of sum_k gate_k * weight_k - wanted) ** 2`` per clip ``[batch]``.
-
-    gates ``[batch, frames, K]``, weights ``[K]`` with sum 1 (share of each gate in the gated compute).
-    """
-    return ((gates * weights).sum(-1).mean(-1) - wanted).square()

@@ -1,4 +1,4 @@
-"""Training recipes: a TOML file with the tables ``model``, ``mix``, ``gates`` and ``train``."""
+"""Training recipes: a TOML file with the tables ``model``, ``mix``, ``gates``, ``guidance`` and ``train``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from quant.errors import ConfigError
+from tinydsn.audio.corpus import RATE
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.models.dsn import DsnConfig
+from tinydsn.training.guidance import Guidance
 from tinydsn.training.schedule import GateSchedule
 
 
@@ -18,8 +20,9 @@ class TrainOptions:
     """The optimiser's settings.
 
     seed            of the start values, the mixtures and the gates' noise
+    hours           length of the run, in hours of mixtures seen
     batch           mixtures a step
-    steps           length of the run; 0: the run lasts a given time, and the schedule follows the clock
+    pool            cut the mixtures from the rated pool, instead of drawing new ones all the time
     rate, warmup, last_rate   peak learning rate, share of warm-up, last rate as a share of the peak
     policy_rate     the policy's learning rate as a multiple of ``rate``
     decay           weight decay of AdamW (betas 0.9 and 0.99)
@@ -27,15 +30,13 @@ class TrainOptions:
     average         decay of the running average of the weights; the average is the result
     windows         window lengths of the multi-resolution speech loss, samples
     sdr_weight      weight of the waveform's SDR loss (dB) beside the spectral loss
-    usage_weight    weight of the usage loss
-    guide_weight    weight of the policy's guide
-    guide_from      first frame of a clip that the guide looks at
-    usage_low, usage_high   wanted share of the gated compute at the highest and the lowest SNR
+    bf16            the network in bfloat16 on a GPU; spectra and losses stay in float32
     """
 
     seed: int = 1
+    hours: float = 25.0
     batch: int = 16
-    steps: int = 0
+    pool: bool = False
     rate: float = 2e-3
     warmup: float = 0.03
     last_rate: float = 0.01
@@ -45,21 +46,31 @@ class TrainOptions:
     average: float = 0.998
     windows: tuple[int, ...] = (320, 512, 768)
     sdr_weight: float = 0.003
-    usage_weight: float = 1.0
-    guide_weight: float = 1.0
-    guide_from: int = 30
-    usage_low: float = 0.1
-    usage_high: float = 0.9
+    bf16: bool = False
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run besides the corpus."""
+    """Everything that decides a run besides the corpus and the weights it starts from."""
 
     model: DsnConfig = field(default_factory=DsnConfig)
     mix: MixOptions = field(default_factory=MixOptions)
     gates: GateSchedule = field(default_factory=GateSchedule)
+    guidance: Guidance = field(default_factory=lambda: Guidance(kind="snr", best=20.0, worst=-5.0))
     train: TrainOptions = field(default_factory=TrainOptions)
+
+    def __post_init__(self) -> None:
+        if self.guidance.kind == "rating" and not self.train.pool:
+            raise ConfigError("guidance by rating needs rated mixtures (set pool = true in [train])")
+        if self.guidance.kind == "snr" and self.train.pool:
+            raise ConfigError("guidance by snr needs mixtures of known SNR (set pool = false in [train])")
+        if self.guidance.kind != "none" and not self.model.gated:
+            raise ConfigError('a network without gates has no guidance (set kind = "none" in [guidance])')
+
+    @property
+    def steps(self) -> int:
+        """Length of the run in optimiser steps, at least 1."""
+        return max(1, round(self.train.hours * 3600 * RATE / (self.train.batch * self.mix.samples)))
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as nested dictionaries for cards and logs."""
@@ -77,7 +88,7 @@ def _table(kind: type[Any], values: Any, where: str) -> Any:
         fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
         if isinstance(default, tuple):
             fits = isinstance(value, list) and bool(value) and all(isinstance(item, int) for item in value)
-        if not fits or isinstance(value, bool):
+        if not fits or isinstance(value, bool) != isinstance(default, bool):
             raise ConfigError(f"{where}: {name} is {value!r} (must be like {default!r})")
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
@@ -95,11 +106,14 @@ def read_recipe(path: Path) -> Recipe:
         "model": DsnConfig,
         "mix": MixOptions,
         "gates": GateSchedule,
+        "guidance": Guidance,
         "train": TrainOptions,
     }
     for name in tables:
         if name not in kinds:
             raise ConfigError(f"{path}: unknown table [{name}] (known: {', '.join(kinds)})")
-    return Recipe(
-        **{name: _table(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
-    )
+    read = {name: _table(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
+    try:
+        return Recipe(**read)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -1,0 +1,174 @@
+"""`tinydsn train` and `tinydsn rate` on a tiny corpus: results, resuming, and bad input."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinydsn.audio.files import write_wav
+from tinydsn.audio.metrics import dnsmos_available
+from tinydsn.cli import invoke
+from tinydsn.models.checkpoint import load_checkpoint
+from tinydsn.training.record import read_record
+from tinydsn.workflow.training import recipe_names, recipe_path
+
+TINY = """
+[model]
+first = 4
+middle = 2
+gated_middle = 2
+channels = 8
+gated_heads = 1
+width = 2
+split = 4
+hidden = 4
+gated_hidden = 4
+ffn = 4
+gated_ffn = 4
+up = 2
+gated_up = 2
+[mix]
+samples = 8192
+[train]
+batch = 2
+windows = [512]
+hours = 0.002
+"""
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Noise bursts as speech, noise, and rooms of one reflection, in the splits train and valid."""
+    rng = np.random.default_rng(4)
+    folder = tmp_path / "corpus"
+    rows = ["file,type,split,source,licence,speaker,lang,seconds,note"]
+    for split in ("train", "valid"):
+        for kind, samples in (("speech", 20000), ("noise", 30000), ("rir", 800)):
+            wave = rng.integers(-4000, 4000, samples).astype(np.int16)
+            if kind == "rir":
+                wave[:] = 0
+                wave[[30, 400]] = [20000, 5000]
+            name = f"{kind}-{split}.wav"
+            folder.mkdir(exist_ok=True)
+            write_wav(folder / name, wave)
+            rows.append(f"{name},{kind},{split},here,CC0,anna,en,{samples / 16000},")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert invoke([*arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    return error.removeprefix("error: ")
+
+
+def test_train_writes_a_checkpoint_and_its_record(
+    corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["train", str(recipe), "--corpus", str(corpus), "-o", str(out), "--device", "cpu"]
+    assert invoke([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["recipe"] == "tiny" and told["validation"]["done"] == 1.0 and told["hours_before"] == 0
+    assert load_checkpoint(told["checkpoint"]).config.channels == 8
+    record = read_record(out)
+    assert record is not None and record["start"] is None and record["recipe"]["train"]["batch"] == 2
+    before = (out / "model.safetensors").read_bytes()
+    assert invoke(arguments) == 0
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_a_warm_start_is_recorded(
+    corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    static = tmp_path / "static.toml"
+    static.write_text(TINY.replace("[mix]", 'gated = false\n[guidance]\nkind = "none"\n[mix]'))
+    arguments = ["--corpus", str(corpus), "--device", "cpu", "--json"]
+    assert invoke(["train", str(static), "-o", str(tmp_path / "static"), *arguments]) == 0
+    start = tmp_path / "static" / "model.safetensors"
+    capsys.readouterr()
+    gated = ["train", str(recipe), "-o", str(tmp_path / "gated"), "--start", str(start), *arguments]
+    assert invoke(gated) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["hours_before"] == told["hours"] > 0
+    record = read_record(tmp_path / "gated")
+    assert record is not None and record["start"]["name"] == "static"
+
+
+def test_another_recipe_does_not_go_on_with_a_run(
+    corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--corpus", str(corpus), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert invoke(["train", str(recipe), *arguments]) == 0
+    recipe.write_text(TINY.replace("hours = 0.002", "hours = 0.003"))
+    assert refused(capsys, "train", str(recipe), *arguments) == (
+        f"{tmp_path / 'out'}: holds another run (recipe, hours differ); choose another --out or delete it"
+    )
+
+
+def test_bad_input(corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, where = str(tmp_path / "out"), str(corpus)
+    assert refused(capsys, "train", "dsn-q", "--corpus", where, "-o", out) == (
+        f"unknown recipe 'dsn-q' (a TOML file, or one of {', '.join(recipe_names())})"
+    )
+    assert refused(capsys, "train", str(recipe), "--corpus", str(tmp_path), "-o", out).startswith(
+        f"{tmp_path / 'manifest.csv'}: no such file"
+    )
+    assert (
+        refused(capsys, "train", str(recipe), "--corpus", where, "-o", out, "--device", "tpu")
+        == "unknown device 'tpu' (must be auto, cpu or cuda)"
+    )
+    pooled = tmp_path / "pooled.toml"
+    pooled.write_text(TINY.replace("[mix]", '[guidance]\nkind = "rating"\n[mix]') + "pool = true\n")
+    assert refused(capsys, "train", str(pooled), "--corpus", where, "-o", out) == (
+        "the recipe trains on the rated pool: give its --pool and --ratings (`tinydsn rate`)"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_losses_go_to_tensorboard(
+    corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["--corpus", str(corpus), "-o", str(out), "--device", "cpu", "--tensorboard"]
+    if find_spec("tensorboard") is None:
+        assert refused(capsys, "train", str(recipe), *arguments) == (
+            "--tensorboard needs TensorBoard (pip install tensorboard)"
+        )
+        assert not out.exists()
+    else:
+        assert invoke(["train", str(recipe), *arguments]) == 0
+        assert list((out / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.skipif(not dnsmos_available(), reason="DNSMOS is not installed (pip install 'tinydsn[metrics]')")
+def test_rate_makes_a_table_of_ratings(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratings = tmp_path / "ratings.safetensors"
+    arguments = ["rate", "--corpus", str(corpus), "--pool", str(tmp_path / "pool"), "--ratings", str(ratings)]
+    assert invoke([*arguments, "--size", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["mixtures"] == 2 and 1 <= told["ovrl"]["p10"] <= told["ovrl"]["p90"] <= 5
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_are_sound(name: str) -> None:
+    from tinydsn.models.dsn import Dsn
+    from tinydsn.training.recipe import read_recipe
+
+    recipe = read_recipe(recipe_path(name))
+    static, gated = Dsn(recipe.model).macs()
+    assert (static + sum(gated)) * 62.5e-6 <= 12.0 and recipe.steps > 1000

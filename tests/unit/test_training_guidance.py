@@ -1,0 +1,84 @@
+"""Usage objectives against their definitions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from quant.errors import ConfigError
+from tinydsn.training.guidance import (
+    Guidance,
+    hint_loss,
+    next_price,
+    signal_loss,
+    usage_loss,
+    wanted_usage,
+)
+
+
+def test_wanted_usage_falls_with_the_rating() -> None:
+    wanted = wanted_usage(torch.tensor([1.0, 1.5, 2.35, 3.2, 4.0]), Guidance())
+    assert wanted.tolist() == pytest.approx([0.9, 0.9, 0.5, 0.1, 0.1])
+
+
+def test_wanted_usage_falls_with_the_snr() -> None:
+    guidance = Guidance(kind="snr", best=20.0, worst=-5.0)
+    wanted = wanted_usage(torch.tensor([-9.0, -5.0, 7.5, 20.0, 40.0]), guidance)
+    assert wanted.tolist() == pytest.approx([0.9, 0.9, 0.5, 0.1, 0.1])
+
+
+def test_a_constant_wanted_usage() -> None:
+    guidance = Guidance(kind="constant", constant=0.25)
+    assert wanted_usage(torch.tensor([1.0, 4.0]), guidance).tolist() == [0.25, 0.25]
+    assert not guidance.hints and Guidance().hints
+
+
+def test_hint_loss_reads_the_states() -> None:
+    hint = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        hint.weight.copy_(torch.tensor([[1.0, 0.0]]))
+        hint.bias.zero_()
+    states = torch.zeros(2, 5, 2)
+    states[1, 1:, 0] = 50.0
+    states[:, 0, 0] = -50.0
+    losses = hint_loss(states, hint, torch.tensor([0.5, 0.75]), 1)
+    assert losses.tolist() == pytest.approx([0.0, 0.0625])
+
+
+def test_usage_loss_weighs_gates_by_cost() -> None:
+    gates = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]])
+    losses = usage_loss(gates, torch.tensor([0.75, 0.25]), torch.tensor([0.75, 0.0]))
+    assert losses.tolist() == pytest.approx([0.0, 0.125**2])
+
+
+def test_signal_loss_charges_for_usage_where_the_output_is_good() -> None:
+    torch.manual_seed(0)
+    hop, guidance = 4, Guidance(kind="signal", segment=2, threshold=10.0, softness=1.0)
+    target = torch.randn(1, 16)
+    estimate = target.clone()
+    estimate[:, 8:] += torch.randn(1, 8) * 10  # the second piece is spoilt: 20 dB below the threshold
+    gates = torch.tensor([[[1.0], [0.0], [1.0], [1.0]]])
+    loss = signal_loss(gates, torch.ones(1), estimate, target, hop, guidance)
+    # Two pieces: the first uses half and pays (almost) the full price, the second pays nothing.
+    assert float(loss[0]) == pytest.approx(0.25, abs=1e-3)
+
+
+def test_the_price_rises_while_too_much_is_used() -> None:
+    guidance = Guidance(kind="signal", constant=0.5, price_rate=0.1)
+    assert next_price(0.02, 0.9, guidance) > 0.02 > next_price(0.02, 0.1, guidance)
+    assert next_price(0.02, 0.5, guidance) == pytest.approx(0.02)
+    assert next_price(10.0, 1.0, guidance) == 10.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"kind": "loud"}, "guidance kind is 'loud' (must be one of none, rating, snr, constant, signal)"),
+        ({"best": 1.5}, "guidance: best and worst must differ, segment and softness be above 0"),
+        ({"softness": 0.0}, "guidance: best and worst must differ, segment and softness be above 0"),
+    ],
+)
+def test_bad_settings(settings: dict, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Guidance(**settings)
+    assert str(caught.value) == expected

@@ -1,0 +1,50 @@
+"""``tinydsn train``: a recipe and a corpus become a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinydsn.cli.output import Json, emit, progress_bar, say
+
+EXAMPLE = "Example: tinydsn train dsn-s-full --corpus corpus/ -o runs/full"
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="A recipe file (TOML), or a shipped recipe's name.")],
+    corpus: Annotated[
+        Path, typer.Option(help="Folder with manifest.csv (`tinydsn data` makes it from other layouts).")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for checkpoint and log; a run in it goes on.")
+    ],
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from; it may lack the policy.")
+    ] = None,
+    pool: Annotated[Path | None, typer.Option(help="Folder of the rendered pool (`tinydsn rate`).")] = None,
+    ratings: Annotated[Path | None, typer.Option(help="The pool's table of ratings.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    tensorboard: Annotated[bool, typer.Option(help="Write the losses for TensorBoard too.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train a network by a recipe; interrupted at any time, the same command goes on."""
+    from tinydsn.workflow.training import train
+
+    with progress_bar("training") as watch:
+        result = train(
+            recipe,
+            corpus,
+            output,
+            start=start,
+            pool=pool,
+            ratings=ratings,
+            device=device,
+            threads=threads,
+            tensorboard=tensorboard,
+            say=say,
+            watch=watch,
+        )
+    emit(result, as_json)

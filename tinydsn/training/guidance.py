@@ -1,0 +1,126 @@
+"""What tells the gates how much compute to use: the objectives beside the speech loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quant.errors import ConfigError
+
+KINDS = ("none", "rating", "snr", "constant", "signal")
+SAMPLES_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """The usage objective; PAPERS.md, sections 1 ("MGT loss") and 7.
+
+    kind        ``rating``: the wanted usage follows the DNSMOS OVRL of the noisy mixture (Zhao et al. 2026);
+                ``snr``: it follows the mixture's SNR, where no rating is known; ``constant``: it is the same
+                for all; ``signal``: usage costs more where the output is good already (Elminshawi et al.
+                2025), at a price that is adapted until the mean usage is ``constant``; ``none``: no
+                objective, as for a network without gates
+    weight      of the usage loss
+    low, high   wanted usage at ``best`` and at ``worst``
+    best, worst OVRL (or SNR, dB) between which the wanted usage is linear
+    constant    wanted usage of ``constant``, wanted mean usage of ``signal``
+    hint        weight of the loss that makes the policy's states tell the wanted usage (``rating``, ``snr``)
+    hint_from   first frame of a clip that the hint looks at
+    pretrain    hours of audio with which the policy alone learns to tell the wanted usage, before the run
+    slope       of the gates' logits over the told usage's logit, when pretraining sets them
+    segment     length of the pieces that ``signal`` looks at, frames
+    threshold, softness   SDR of a piece, dB, at which usage costs half of the price, and the slope
+    price, price_rate     start value of the price, and its change per step and unit of usage error
+    """
+
+    kind: str = "rating"
+    weight: float = 1.0
+    low: float = 0.1
+    high: float = 0.9
+    best: float = 3.2
+    worst: float = 1.5
+    constant: float = 0.5
+    hint: float = 1.0
+    hint_from: int = 30
+    pretrain: float = 0.0
+    slope: float = 3.0
+    segment: int = 24
+    threshold: float = 8.0
+    softness: float = 3.0
+    price: float = 0.02
+    price_rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"guidance kind is {self.kind!r} (must be one of {', '.join(KINDS)})")
+        if self.pretrain > 0 and not self.hints:
+            raise ConfigError(f"guidance {self.kind!r} has no wanted usage to pretrain the policy on")
+        if self.best == self.worst or self.segment < 1 or self.softness <= 0:
+            raise ConfigError("guidance: best and worst must differ, segment and softness be above 0")
+
+    @property
+    def hints(self) -> bool:
+        """Is there a wanted usage that the policy can be told?"""
+        return self.kind in ("rating", "snr") and self.hint > 0
+
+
+def wanted_usage(condition: Tensor, guidance: Guidance) -> Tensor:
+    """Wanted share of the gated compute per clip for ratings or SNRs ``[batch]``."""
+    if guidance.kind == "constant":
+        return torch.full_like(condition, guidance.constant)
+    position = ((guidance.best - condition) / (guidance.best - guidance.worst)).clamp(0, 1)
+    return guidance.low + (guidance.high - guidance.low) * position
+
+
+def hint_loss(states: Tensor, hint: torch.nn.Linear, wanted: Tensor, first: int) -> Tensor:
+    """How badly the wanted usage can be read from the policy's states: squared error per clip ``[batch]``.
+
+    states ``[batch, frames, hidden]``; ``hint`` maps a state to one number and is thrown away after the
+    training; the frames before ``first`` do not count, as nothing can be known there yet. The usage loss
+    alone hardly teaches the policy to hear the noise: its gradient comes through hard gates.
+    """
+    return (torch.sigmoid(hint(states[:, first:]))[..., 0] - wanted[:, None]).square().mean(-1)
+
+
+def used(gates: Tensor, weights: Tensor) -> Tensor:
+    """Share of the gated compute in use ``[batch, frames]`` for gates ``[..., K]`` and weights ``[K]``."""
+    return (gates * weights).sum(-1)
+
+
+def usage_loss(gates: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
+    """``(mean over frames of sum_k gate_k * weight_k - wanted) ** 2`` per clip ``[batch]``.
+
+    gates ``[batch, frames, K]``, weights ``[K]`` with sum 1 (share of each gate in the gated compute).
+    """
+    return (used(gates, weights).mean(-1) - wanted).square()
+
+
+def signal_loss(
+    gates: Tensor, weights: Tensor, estimate: Tensor, target: Tensor, hop: int, guidance: Guidance
+) -> Tensor:
+    """Usage weighted by how good the output is already, per clip ``[batch]`` (PAPERS.md, section 7).
+
+    A piece with an SDR well above ``threshold`` pays the full price for its usage, one well below nothing;
+    waves ``[batch, samples]``, aligned with the frames. No gradient goes through the weights.
+    """
+    size = guidance.segment * hop
+    pieces = min(estimate.shape[1] // size, gates.shape[1] // guidance.segment)
+    with torch.no_grad():
+        signal = _energy(target, pieces, size)
+        error = _energy(estimate - target, pieces, size)
+        ratio = 10 * torch.log10((signal + SAMPLES_FLOOR) / (error + SAMPLES_FLOOR))
+        cost = torch.sigmoid((ratio - guidance.threshold) / guidance.softness)
+    usage = used(gates, weights)[:, : pieces * guidance.segment]
+    return (usage.unflatten(1, (pieces, guidance.segment)).mean(-1) * cost).mean(-1)
+
+
+def _energy(wave: Tensor, pieces: int, size: int) -> Tensor:
+    return wave[:, : pieces * size].unflatten(1, (pieces, size)).square().sum(-1)
+
+
+def next_price(price: float, mean_used: float, guidance: Guidance) -> float:
+    """The price of usage after a step with this mean usage: it rises while too much is used."""
+    change = min(1.0, max(-1.0, guidance.price_rate * (mean_used - guidance.constant)))
+    return min(10.0, max(1e-4, price * float(torch.exp(torch.tensor(change)))))

@@ -1,0 +1,124 @@
+"""The state of a training run: made, warm-started, saved and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from quant.errors import ModelFileError
+from tinydsn.audio.files import replace_file
+from tinydsn.models.checkpoint import load_checkpoint
+from tinydsn.models.dsn import Dsn
+from tinydsn.training.recipe import Recipe
+
+
+@dataclass
+class Run:
+    """What is saved and resumed.
+
+    average   the running average of the model's weights: the result
+    hint      reads the wanted usage from the policy's states, see `tinydsn.training.guidance`
+    price     of usage, for the guidance by signal
+    seconds   of computing so far
+    """
+
+    model: Dsn
+    average: Dsn
+    hint: nn.Linear
+    optimizer: torch.optim.Optimizer
+    price: float
+    step: int = 0
+    seconds: float = 0.0
+
+
+def new_run(recipe: Recipe, device: str = "cpu", start: Path | None = None) -> Run:
+    """Weights from the recipe's seed, or from the checkpoint ``start``; and the optimiser.
+
+    ``start`` may lack the policy (a static sibling): that then keeps its start values. Raises
+    ModelFileError when another part is missing or has another shape.
+    """
+    torch.manual_seed(recipe.train.seed)
+    model = Dsn(recipe.model)
+    hint = nn.Linear(recipe.model.policy_hidden, 1)
+    if start is not None:
+        warm_start(model, start)
+    average = Dsn(recipe.model)
+    average.load_state_dict(model.state_dict())
+    for module in (model, average, hint):
+        module.to(device)
+    policy = [*(model.policy.parameters() if model.policy else ()), *hint.parameters()]
+    rest = [value for name, value in model.named_parameters() if not name.startswith("policy.")]
+    groups = [{"params": rest, "factor": 1.0}, {"params": policy, "factor": recipe.train.policy_rate}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=recipe.train.decay)
+    return Run(model, average, hint, optimizer, recipe.guidance.price)
+
+
+def warm_start(model: Dsn, path: Path) -> None:
+    """Copies the weights of a checkpoint; only the policy may be missing on either side."""
+    own, given = model.state_dict(), load_checkpoint(path).state_dict()
+    wrong = sorted(
+        name
+        for name in own.keys() | given.keys()
+        if not name.startswith("policy.")
+        and (name not in own or name not in given or own[name].shape != given[name].shape)
+    )
+    if wrong:
+        raise ModelFileError(
+            f"{path}: is no start for this recipe's model: {wrong[0]} differs or is missing "
+            f"({len(wrong)} in all); give both the same sizes"
+        )
+    fits = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(own | fits)
+
+
+def save_run(run: Run, path: Path) -> None:
+    """Everything needed to go on, in one safetensors file, replaced as a whole."""
+    moments = run.optimizer.state_dict()["state"]
+    tensors = {"random": torch.get_rng_state()}
+    for part, module in _modules(run).items():
+        tensors |= {f"{part}/{name}": value.contiguous() for name, value in module.state_dict().items()}
+    for index, entry in moments.items():
+        tensors |= {f"optimizer/{index}/{name}": value.contiguous() for name, value in entry.items()}
+    progress = {"step": str(run.step), "seconds": repr(run.seconds), "price": repr(run.price)}
+    replace_file(path, safetensors.torch.save(tensors, progress))
+
+
+def _modules(run: Run) -> dict[str, nn.Module]:
+    return {"model": run.model, "average": run.average, "hint": run.hint}
+
+
+def load_run(path: Path, recipe: Recipe, device: str = "cpu") -> Run:
+    """Goes on from `save_run`. Raises ModelFileError for a damaged file or one of another recipe's model."""
+    run = new_run(recipe, device)
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            progress = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        for part, module in _modules(run).items():
+            module.load_state_dict(_below(tensors, part))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below(tensors, "optimizer").items():
+            index, kind = name.split("/")
+            moments.setdefault(int(index), {})[kind] = value
+        groups = run.optimizer.state_dict()["param_groups"]
+        run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        run.step, run.seconds = int(progress["step"]), float(progress["seconds"])
+        run.price = float(progress["price"])
+        torch.set_rng_state(tensors["random"])
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelFileError(
+            f"{path}: cannot be resumed ({reason}); delete it to start again, or choose another --out"
+        ) from None
+    return run
+
+
+def _below(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The entries ``part/...``, without the prefix."""
+    return {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}
