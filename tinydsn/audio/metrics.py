@@ -1,7 +1,9 @@
-"""Quality measures: SI-SDR and DNSMOS P.835."""
+"""Quality measures: SI-SDR, PESQ-WB (P.862.2), STOI, and DNSMOS P.835."""
 
 from __future__ import annotations
 
+import math
+import warnings
 from functools import cache
 from importlib import util
 from pathlib import Path
@@ -14,6 +16,8 @@ from quant.errors import AudioError, ConfigError
 RATE = 16000
 SEGMENT = int(9.01 * RATE)
 INSTALL = "pip install 'tinydsn[metrics]'"
+PACKAGES = ("pesq", "pystoi", "speechmos", "onnxruntime")
+"""What the extra ``metrics`` brings and the measures import."""
 
 # The model's raw outputs are mapped to the rating scale by these polynomials (highest power first); they
 # belong to the non-personalised P.835 model that the package ships.
@@ -52,8 +56,73 @@ def si_sdr(estimate: np.ndarray, target: np.ndarray) -> float:
     return float("-inf") if signal == 0 else 10 * float(np.log10(signal / error))
 
 
+def _same_shape(name: str, estimate: np.ndarray, target: np.ndarray) -> None:
+    if estimate.shape != target.shape or target.ndim != 1 or not target.size:
+        raise AudioError(
+            f"{name} of shapes {estimate.shape} and {target.shape} (must be equal, one axis, not empty)"
+        )
+
+
+def require_metrics() -> None:
+    """Raises ConfigError, naming the packages, when the extra ``metrics`` is not complete."""
+    missing = [name for name in PACKAGES if util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"the metrics need {', '.join(missing)} (install the extra: {INSTALL})")
+
+
+def pesq_wb(estimate: np.ndarray, target: np.ndarray) -> float | None:
+    """Wide-band PESQ (ITU-T P.862.2, MOS-LQO of 1.0 to 4.64) of two 16 kHz waves ``[samples]``.
+
+    None where it is not defined: a wave is silent, or no utterance is found in the target. Only the shape
+    counts, not the level. Raises AudioError for other lengths, ConfigError without the package ``pesq``.
+    """
+    _same_shape("PESQ", estimate, target)
+    if util.find_spec("pesq") is None:
+        raise ConfigError(f"PESQ needs the package pesq (install it: {INSTALL})")
+    import pesq
+
+    if not estimate.any() or not target.any():
+        return None
+    try:
+        value = float(pesq.pesq(RATE, _in_full_scale(target), _in_full_scale(estimate), "wb"))
+    except (pesq.NoUtterancesError, ValueError):
+        # ValueError: the package meets a NaN of its own, in waves of almost nothing.
+        return None
+    except pesq.BufferTooShortError:
+        raise AudioError(f"PESQ of {len(target)} samples (must be at least {RATE // 4})") from None
+    return value if math.isfinite(value) else None
+
+
+def stoi(estimate: np.ndarray, target: np.ndarray) -> float | None:
+    """Short-time objective intelligibility (Taal et al. 2011, not extended), about 0 to 1, at 16 kHz.
+
+    None where it is not defined: less than 30 frames of the target (0.4 s) lie within 40 dB of the loudest.
+    Raises AudioError for other lengths, ConfigError without the package ``pystoi``.
+    """
+    _same_shape("STOI", estimate, target)
+    if util.find_spec("pystoi") is None:
+        raise ConfigError(f"STOI needs the package pystoi (install it: {INSTALL})")
+    import pystoi
+
+    if not target.any():
+        return None
+    with warnings.catch_warnings():
+        # The package warns, and answers 1e-5, when too few frames are left.
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            value = float(pystoi.stoi(_in_full_scale(target), _in_full_scale(estimate), RATE))
+        except RuntimeWarning:
+            return None
+    return value if math.isfinite(value) else None
+
+
+def _in_full_scale(wave: np.ndarray) -> np.ndarray:
+    """float64 in [-1, 1): int16 is divided by 32768."""
+    return wave.astype(np.float64) / (32768 if wave.dtype == np.int16 else 1)
+
+
 def dnsmos_available() -> bool:
-    """Are the packages of the extra ``metrics`` installed?"""
+    """Are the packages that DNSMOS needs installed?"""
     return all(util.find_spec(name) is not None for name in ("speechmos", "onnxruntime"))
 
 

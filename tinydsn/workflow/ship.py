@@ -1,7 +1,9 @@
-"""Makes the integer graph that is shipped beside a checkpoint, and measures it beside the float network.
+"""Makes a checkpoint ready to be shipped: weights, the integer graph beside them, and the card.
 
-``python -m tinydsn.workflow.ship dsn-s --corpus DIR``: calibrates on mixtures of the corpus's valid split,
-writes ``dsn-s.tdsn``, and adds the scores of the integer firmware (host build) on the test split to the card.
+``python -m tinydsn.workflow.ship RUN --corpus DIR --to FILE.safetensors`` takes the averaged weights of a
+finished run (the folder that ``tinydsn train`` wrote); ``python -m tinydsn.workflow.ship NAME --corpus DIR``
+quantizes and measures a shipped checkpoint again, in place. It calibrates on mixtures of the corpus's valid
+split and measures on the committed test list. The three files appear together, at the end.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,25 @@ from typing import Any
 import numpy as np
 
 from quant.convert import quantize
-from quant.errors import TinydsnError
-from quant.gates import GatePattern
-from quant.model_file import save, write_atomically
+from quant.errors import ConfigError, ModelFileError, TinydsnError
+from quant.model_file import save
 from tinydsn.audio.corpus import load_bank, read_manifest, select
-from tinydsn.audio.files import to_int16
+from tinydsn.audio.files import replace_file, to_int16
 from tinydsn.audio.mixing import MixOptions, draw_batch
-from tinydsn.models.checkpoint import card_path
-from tinydsn.training.evaluate import Enhance, evaluate_checkpoint, lines
-from tinydsn.workflow.firmware import Firmware, build_firmware, run_firmware
-from tinydsn.workflow.models import Model, checkpoint_path
+from tinydsn.cache import scratch_beside
+from tinydsn.models.checkpoint import card_path, load_checkpoint, save_checkpoint
+from tinydsn.workflow.card import make_card, training_of
+from tinydsn.workflow.evaluation import evaluate, gather
+from tinydsn.workflow.models import checkpoint_path
 from tinydsn.workflow.quantization import float_graph, summary
 
 CALIBRATION_MIXTURES = 24
 CALIBRATION_SAMPLES = 4 * 16000
 SEED = 11
+BOARD = "mps2-an386"
+WEIGHTS = "model.safetensors"
+
+Say = Callable[[str], None]
 
 
 def calibration_mixtures(corpus: Path) -> list[np.ndarray]:
@@ -43,51 +48,102 @@ def calibration_mixtures(corpus: Path) -> list[np.ndarray]:
     return [to_int16(mixture.noisy) for mixture in drawn]
 
 
-def firmware_enhancer(firmware: Firmware) -> Enhance:
-    """The integer firmware as something that enhances float waves, for evaluation."""
-    front = firmware.model.graph.frontend
-    assert front is not None
+def source_of(text: str, to: Path | None, corpus: Path) -> tuple[Path, Path, dict[str, Any]]:
+    """(weights, checkpoint to write, the card's part about training) of a run or of a checkpoint.
 
-    def enhance(noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        result = run_firmware(firmware, to_int16(noisy), GatePattern("learned"))
-        whole = len(noisy) // front.hop * front.hop
-        return (result.pcm[front.latency : whole] / 32768.0).astype(np.float32), result.gates
+    Raises ModelFileError when there is no such run or checkpoint, ConfigError for a run without ``to``.
+    """
+    if Path(text).is_dir():
+        if to is None:
+            raise ConfigError(f"{text}: a run needs --to FILE.safetensors")
+        return Path(text) / WEIGHTS, to, training_of(Path(text), corpus)
+    checkpoint = checkpoint_path(text)
+    if checkpoint is None or not checkpoint.is_file():
+        raise ModelFileError(
+            f"{text}: no such run or checkpoint (a folder of `tinydsn train`, or a checkpoint)"
+        )
+    try:
+        card = json.loads(card_path(checkpoint).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{card_path(checkpoint)}: no card ({error}); ship the run itself") from None
+    return checkpoint, to or checkpoint, card["training"]
 
-    return enhance
+
+def ship(
+    source: str,
+    corpus: Path,
+    to: Path | None = None,
+    precision: str = "w8a16",
+    limit: int | None = None,
+    say: Say = print,
+    board: str = BOARD,
+) -> dict[str, Any]:
+    """Quantize and measure ``source`` and write checkpoint, graph and card; returns the card.
+
+    Raises ConfigError when ``to`` is not a .safetensors file, and the firmware's difference from the
+    reference as ModelFileError: such a model is not shipped.
+    """
+    weights, target, training = source_of(source, to, corpus)
+    if target.suffix != ".safetensors":
+        raise ConfigError(f"{target}: must end with .safetensors")
+    model = load_checkpoint(weights)
+    pairs, listed = gather(None, None, corpus, limit, None)
+    with scratch_beside(target) as folder:
+        checkpoint = folder / target.name
+        save_checkpoint(model, checkpoint)
+        graph = quantize(float_graph(str(checkpoint)), calibration_mixtures(corpus), precision)
+        sha256 = save(graph, checkpoint.with_suffix(".tdsn"))
+        say(f"{target.with_suffix('.tdsn').name}: {sha256}")
+        table = evaluate(str(checkpoint), pairs, listed, board, progress=_steps(say))
+        if table["equal"]["status"] != "equal":
+            raise ModelFileError(
+                f"{source}: firmware and reference differ: {table['equal']['first_difference']}"
+            )
+        integer = {"precision": precision, "sha256": sha256, **summary(graph)}
+        card = make_card(target.stem, model, training, integer, table)
+        save_checkpoint(model, checkpoint, card)
+        for path in (checkpoint, checkpoint.with_suffix(".tdsn"), card_path(checkpoint)):
+            replace_file(target.with_name(path.name), path.read_bytes())
+    return card
 
 
-def ship(name: str, corpus: Path, precision: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Quantize, evaluate, and complete the card of the shipped checkpoint ``name``."""
-    checkpoint = checkpoint_path(name)
-    if checkpoint is None:
-        raise TinydsnError(f"{name}: no shipped checkpoint of this name")
-    graph = quantize(float_graph(name), calibration_mixtures(corpus), precision)
-    path = checkpoint.with_suffix(".tdsn")
-    sha256 = save(graph, path)
-    say(f"{path}: {sha256}")
-    with tempfile.TemporaryDirectory() as folder:
-        firmware = build_firmware(Model(graph, path, sha256), "host", Path(folder) / "project")
-        measured = evaluate_checkpoint(checkpoint, corpus, enhancer=firmware_enhancer(firmware))
-    for line in lines(measured):
-        say(line)
-    card = json.loads(card_path(checkpoint).read_text())
-    card["integer"] = {"precision": precision, "sha256": sha256, **summary(graph), "test": measured}
-    write_atomically(card_path(checkpoint), (json.dumps(card, indent=2) + "\n").encode())
-    return measured
+def _steps(say: Say) -> Callable[[str], Callable[[int, int], None]]:
+    def of(name: str) -> Callable[[int, int], None]:
+        return lambda done, total: say(f"{done}/{total}") if done % 30 == 0 or done == total else None
+
+    return of
+
+
+def line(card: dict[str, Any]) -> str:
+    """One line of what was reached: noisy -> firmware."""
+    test = card["test"]
+    changes = [
+        f"{metric} {test['noisy'][metric]['mean']:.2f} -> {test['firmware'][metric]['mean']:.2f}"
+        for metric in ("SISDR", "PESQ", "SIG", "BAK", "OVRL")
+    ]
+    instructions = test["instructions"]
+    spent = f", {instructions['mean']:,} instructions a frame" if instructions else ""
+    return f"{card['name']}: {', '.join(changes)}{spent}"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 0, or 2 after one line that says what was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tinydsn.workflow.ship", description=__doc__)
-    parser.add_argument("name", help="a shipped checkpoint, such as dsn-s")
+    parser.add_argument("source", help="a run's folder, a checkpoint, or a shipped name such as dsn-s")
     parser.add_argument("--corpus", type=Path, required=True, help="folder with manifest.csv")
+    parser.add_argument("--to", type=Path, help="checkpoint to write; a run needs it")
     parser.add_argument("--precision", default="w8a16", help="w8a8, w8a16, or a TOML file")
+    parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
+    parser.add_argument("--board", default=BOARD, help="where the firmware runs")
     options = parser.parse_args(arguments)
     try:
-        ship(options.name, options.corpus, options.precision, print)
+        card = ship(
+            options.source, options.corpus, options.to, options.precision, options.limit, print, options.board
+        )
     except TinydsnError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    print(line(card))
     return 0
 
 

@@ -1,0 +1,1 @@
+"""What a model is worth: the committed test list, scores of files, intervals, and comparisons."""

@@ -1,0 +1,26 @@
+"""The float network of a checkpoint over whole recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from quant.frontend import FrontEnd
+from tinydsn.audio.files import to_int16
+from tinydsn.audio.stft import analysis, features, synthesis
+from tinydsn.models.dsn import Dsn
+
+
+def enhance(model: Dsn, noisy: np.ndarray, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
+    """int16 ``[samples]`` through the float network: int16 of the same length, delay removed, and the
+    device's gates, bool ``[frames, K]``, one row a hop that holds input (K = 0 for a static network)."""
+    hop, latency = front_end.hop, front_end.latency
+    frames = -(-(len(noisy) + latency) // hop)
+    wave = torch.zeros(1, frames * hop)
+    wave[0, : len(noisy)] = torch.from_numpy(noisy.astype(np.float32) / 32768)
+    with torch.no_grad():
+        spectrum = analysis(wave, front_end)
+        output = model(features(spectrum, front_end))
+        enhanced = synthesis(spectrum * output.mask, front_end)[0].numpy()
+    gates = output.gates[0].numpy() > 0.5
+    return to_int16(enhanced[latency : latency + len(noisy)]), gates[: -(-len(noisy) // hop)]

@@ -1,0 +1,107 @@
+"""The card of a checkpoint: data, recipe, seed, commit, metrics with intervals, and cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quant.errors import ModelFileError
+from quant.frontend import FrontEnd
+from tinydsn.audio.corpus import read_manifest, select
+
+if TYPE_CHECKING:
+    from tinydsn.models.dsn import Dsn
+
+ORIGIN = (
+    "After Zhao et al. 2026 (dynamically slimmable speech enhancement); gate internals, sizes and training "
+    "are this project's."
+)
+GUIDED = {
+    "none": "It has no usage objective.",
+    "rating": "Its gates were guided by the DNSMOS OVRL of the noisy mixtures.",
+    "snr": "Its gates were guided by the SNR of the mixtures, not by DNSMOS.",
+    "constant": "Its gates were held to one usage for all mixtures.",
+    "signal": "Its gates were priced by how good the output is already.",
+}
+STATIC = "It is a static sibling: the same network without policy and gates."
+
+TEST_KEYS = (
+    *("board", "source", "files", "speakers", "seconds", "toolchain", "memory", "equal", "faults"),
+    *("noisy", "float", "firmware", "improvement", "quantization", "usage", "gate_weights", "instructions"),
+    *("macs", "by_snr", "usage_falls_with_snr", "spearman", "frames", "mixes", "leak", "undefined"),
+)
+"""What of an evaluation's table stands in the card."""
+
+
+def note(model: Dsn, kind: str | None) -> str:
+    """The sentences at a card's head; ``kind`` of guidance, None where it is not known."""
+    return " ".join([ORIGIN, *([] if model.gates else [STATIC]), *([GUIDED[kind]] if kind in GUIDED else [])])
+
+
+def cost(model: Dsn) -> dict[str, Any]:
+    """Multiply-accumulates, by what always runs and by gate."""
+    static, gated = model.macs()
+    rate = FrontEnd().sample_rate / FrontEnd().hop / 1e6
+    return {
+        "macs_per_frame_always": static,
+        "macs_per_frame_per_gate": dict(zip(model.gates, gated, strict=True)),
+        "mmacs_per_second_all_on": round((static + sum(gated)) * rate, 3),
+        "mmacs_per_second_all_off": round(static * rate, 3),
+    }
+
+
+def data_of(corpus: Path) -> dict[str, Any]:
+    """Hours and sources of the train split by type."""
+    clips = read_manifest(corpus)
+    chosen = {kind: select(clips, kind, "train") for kind in ("speech", "noise", "rir")}
+    return {
+        "hours_of_source_audio": {
+            kind: round(sum(clip.seconds for clip in chosen[kind]) / 3600, 2) for kind in ("speech", "noise")
+        },
+        "sources": {kind: sorted({clip.source for clip in rows}) for kind, rows in chosen.items()},
+    }
+
+
+def training_of(run: Path, corpus: Path) -> dict[str, Any]:
+    """What a finished run was: its record, the corpus, the seed, and its last validation.
+
+    Raises ModelFileError when the folder holds no run, or one that has not come to its end.
+    """
+    from tinydsn.training.record import read_record
+
+    record = read_record(run)
+    if record is None:
+        raise ModelFileError(f"{run}: holds no run (no run.json; `tinydsn train` writes one)")
+    last = last_entry(run)
+    if last.get("done", 0) < 1:
+        raise ModelFileError(
+            f"{run}: the run is not at its end ({100 * last.get('done', 0):.0f} %); go on with it"
+        )
+    return {**record, "seed": record["recipe"]["train"]["seed"], **data_of(corpus), "validation": last}
+
+
+def last_entry(run: Path) -> dict[str, Any]:
+    """The last line of a run's log. Raises ModelFileError when there is none."""
+    path = run / "log.jsonl"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8").splitlines()[-1]))
+    except (OSError, IndexError, ValueError) as error:
+        raise ModelFileError(f"{path}: no log of a training run ({error}); train first") from None
+
+
+def make_card(
+    name: str, model: Dsn, training: Mapping[str, Any], integer: Mapping[str, Any], table: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a reader of a shipped checkpoint must know, ready for JSON; ``table``: of `evaluate`."""
+    recipe = training.get("recipe", {})
+    return {
+        "name": name,
+        "note": note(model, recipe.get("guidance", {}).get("kind")),
+        "parameters": sum(value.numel() for value in model.parameters()),
+        "cost": cost(model),
+        "training": dict(training),
+        "integer": dict(integer),
+        "test": {key: table[key] for key in TEST_KEYS if key in table},
+    }

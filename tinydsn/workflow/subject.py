@@ -1,0 +1,102 @@
+"""A model to evaluate: its files, its gates, and what each gate costs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quant import ops
+from quant.errors import ConfigError, ModelFileError
+from quant.graph import Graph
+from tinydsn.audio.metrics import RATE
+from tinydsn.workflow.measurement import with_bias
+from tinydsn.workflow.models import Model, checkpoint_path, load_model
+from tinydsn.workflow.profile import gate_names
+
+PROTOCOL = 1
+"""Of the rows; raise it when what they mean changes, so that stored ones are not used again."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to evaluate: its integer graph (with the bias in it), and its checkpoint or None."""
+
+    name: str
+    checkpoint: Path | None
+    model: Model
+    gates: tuple[str, ...]
+    bias: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Names graph, weights and bias."""
+        parts = [self.model.sha256, str(self.bias), str(PROTOCOL)]
+        if self.checkpoint is not None:
+            parts.append(hashlib.sha256(self.checkpoint.read_bytes()).hexdigest())
+        return hashlib.sha256("/".join(parts).encode()).hexdigest()
+
+
+def open_subject(text: str, bias: int = 0) -> Subject:
+    """A shipped name, a checkpoint with its graph beside it, or a graph alone (then without float network).
+
+    Raises ModelFileError when one is missing or damaged or the two do not belong together, ConfigError for a
+    graph that is not of 16 kHz.
+    """
+    model, checkpoint = load_model(text), checkpoint_path(text)
+    graph = model.graph
+    if graph.frontend is not None and graph.frontend.sample_rate != RATE:
+        raise ConfigError(
+            f"{model.path}: runs at {graph.frontend.sample_rate} Hz (the metrics need {RATE} Hz)"
+        )
+    names = tuple(gate_names(graph))
+    if checkpoint is not None:
+        from tinydsn.models.checkpoint import load_checkpoint
+
+        network = load_checkpoint(checkpoint)
+        if len(network.gates) != graph.gates:
+            raise ModelFileError(
+                f"{checkpoint}: {len(network.gates)} gates, and {model.path}: {graph.gates} (quantize the "
+                "checkpoint again)"
+            )
+        names = tuple(network.gates)
+    if bias and not names:
+        raise ConfigError(f"{text}: has no gates, so --bias {bias} has no meaning")
+    return Subject(text, checkpoint, replace(model, graph=with_bias(graph, bias)), names, bias)
+
+
+def cost_patterns(gates: int) -> list[tuple[bool, ...]]:
+    """All gates on, and each one off alone; nothing without gates."""
+    if not gates:
+        return []
+    return [(True,) * gates] + [tuple(k != off for k in range(gates)) for off in range(gates)]
+
+
+def gate_costs(rows: Sequence[Mapping[str, Any]], subject: Subject) -> tuple[np.ndarray, float | None]:
+    """Each gate's share of the gated cost ``[K]``, summing to 1, and the instructions with all gates on.
+
+    In instructions: all on less one off; where they are not counted, in multiply-accumulates.
+    """
+    costs: dict[tuple[bool, ...], list[float]] = {}
+    for row in rows:
+        costs.setdefault(tuple(row["forced"]), []).append(row["mean"])
+    gates = len(subject.gates)
+    if not costs:
+        macs = gate_macs(subject.model.graph)
+        return macs / max(float(macs.sum()), 1.0), None
+    means = {pattern: float(np.mean(values)) for pattern, values in costs.items()}
+    all_on = means[(True,) * gates]
+    saved = np.array([all_on - means[pattern] for pattern in cost_patterns(gates)[1:]])
+    return saved / saved.sum(), all_on
+
+
+def gate_macs(graph: Graph) -> np.ndarray:
+    """Multiply-accumulates of each gated region ``[K]``."""
+    macs = np.zeros(graph.gates)
+    for branch in graph.branches:
+        macs[branch.gate] += sum(ops.definition(op.kind).macs(op, graph.tensors) for op in branch.body)
+    return macs
