@@ -14,6 +14,8 @@ from quant.model_file import write_atomically
 if TYPE_CHECKING:
     import numpy as np
 
+    from tinydsn.bench import KernelRow
+    from tinydsn.bench.rows import ModelRow
     from tinydsn.workflow.models import Model
     from tinydsn.workflow.verification import Verification
 
@@ -33,9 +35,17 @@ def quantize(
 
 
 def generate(
-    model: str, board: str, output: Path, selftest: bool = False, renode: bool = False
+    model: str,
+    board: str,
+    output: Path,
+    selftest: bool = False,
+    renode: bool = False,
+    kernels: str = "auto",
 ) -> dict[str, Any]:
-    """Write the C project of ``model`` for ``board`` into ``output``; ``renode`` adds a folder for Renode."""
+    """Write the C project of ``model`` for ``board`` into ``output``; ``renode`` adds a folder for Renode.
+
+    ``kernels`` (here and below): whose kernels run where both can: "auto", "tinydsn" or "cmsis-nn".
+    """
     from tinydsn.codegen.board import load_board
     from tinydsn.codegen.project import generate as write
     from tinydsn.workflow.firmware import measure, record_selftest
@@ -44,7 +54,7 @@ def generate(
     found = load_model(model)
     recorded = record_selftest(found.graph) if selftest else None
     target = load_board(board)
-    figures = measure(found, target, recorded)
+    figures = measure(found, target, recorded, kernels)
     project = write(
         found.graph,
         target,
@@ -53,6 +63,7 @@ def generate(
         selftest=recorded,
         memory=figures.memory if figures else None,
         lines=figures.lines if figures else (),
+        kernels=kernels,
     )
     result = {"project": str(project.folder), "model_sha256": found.sha256, "board": board}
     if renode:
@@ -64,7 +75,9 @@ def generate(
     return result
 
 
-def build(source: str, board: str | None = None, output: Path | None = None) -> dict[str, Any]:
+def build(
+    source: str, board: str | None = None, output: Path | None = None, kernels: str = "auto"
+) -> dict[str, Any]:
     """Link a generated project, or generate and link a model for ``board``."""
     from tinydsn.codegen.board import load_board
     from tinydsn.codegen.build import build as link
@@ -80,7 +93,7 @@ def build(source: str, board: str | None = None, output: Path | None = None) -> 
             raise ConfigError("building a model needs --board NAME (see `tinydsn boards`)")
         name = load_board(board).name
         folder = output or Path("out") / name
-        built = build_firmware(load_model(source), board, folder, emulated=False).built
+        built = build_firmware(load_model(source), board, folder, emulated=False, kernels=kernels).built
     return {
         "board": name,
         "elf": str(built.elf),
@@ -100,7 +113,13 @@ def _project_board(folder: Path) -> str:
 
 
 def run(
-    model: str, board: str, wav: Path, out: Path, gates: str = "learned", progress: Say | None = None
+    model: str,
+    board: str,
+    wav: Path,
+    out: Path,
+    gates: str = "learned",
+    progress: Say | None = None,
+    kernels: str = "auto",
 ) -> dict[str, Any]:
     """Send a WAV through the firmware on one emulated board and write what comes out."""
     import numpy as np
@@ -123,7 +142,7 @@ def run(
     pcm = read_wav(wav, rate)
     pattern = parse_pattern(gates)
     with tempfile.TemporaryDirectory() as folder:
-        firmware = build_firmware(found, board, Path(folder) / "project")
+        firmware = build_firmware(found, board, Path(folder) / "project", kernels=kernels)
         if progress:
             progress(f"running {len(pcm) / rate:.1f} s of audio on {board}")
         result = run_firmware(firmware, pcm, pattern)
@@ -156,6 +175,7 @@ def verify(
     gates: Sequence[str],
     frames: int | None = None,
     progress: Say | None = None,
+    kernels: str = "auto",
 ) -> dict[str, Any]:
     """Compare firmware and reference bit for bit: boards x gate patterns, over the recording."""
     from quant.reference import hop_of
@@ -169,11 +189,35 @@ def verify(
     if frames is not None:
         pcm = pcm[: frames * hop_of(found.graph)]
     with tempfile.TemporaryDirectory() as folder:
-        result = verify_model(found, pcm, expand_boards(boards), gates, Path(folder), progress)
+        result = verify_model(
+            found, pcm, expand_boards(boards), gates, Path(folder), progress, kernels=kernels
+        )
         table = verification_json(result, found.sha256)
     if "learned" in result.reference:
         table["renode"] = renode_rows(found, pcm, result)
     return table
+
+
+def evaluate(
+    checkpoint: str,
+    noisy: Path | None = None,
+    clean: Path | None = None,
+    corpus: Path | None = None,
+    board: str = "mps2-an386",
+    save: Path | None = None,
+    against: Sequence[str] = (),
+    limit: int | None = None,
+    speaker: str | None = None,
+    bias: int = 0,
+    fresh: bool = False,
+    progress: Callable[[str], Count] | None = None,
+) -> dict[str, Any]:
+    """Score a model on two folders of equally named files, or on the committed list made from a corpus."""
+    from tinydsn.workflow.evaluation import evaluate as work
+    from tinydsn.workflow.evaluation import gather
+
+    pairs, source = gather(noisy, clean, corpus, limit, speaker)
+    return work(checkpoint, pairs, source, board, save, against, bias, fresh, progress)
 
 
 def renode_rows(model: Model, pcm: np.ndarray, result: Verification) -> list[dict[str, Any]]:
@@ -231,6 +275,33 @@ def worst_load(result: Verification, board: str) -> dict[str, Any] | None:
     return max(found, key=lambda load: load["worst_share"], default=None)
 
 
+def bench(
+    kernels: Sequence[str] = (),
+    boards: Sequence[str] = (),
+    picture: Path | None = None,
+    progress: Count | None = None,
+) -> tuple[list[KernelRow], list[ModelRow]]:
+    """Measure kernels (all without names) on emulated boards, ours beside CMSIS-NN's; write an SVG.
+
+    Without names of kernels the shipped models are measured too.
+    """
+    from tinydsn.bench import bench as measure
+    from tinydsn.bench.catalog import cases
+    from tinydsn.bench.measure import BOARDS, choose
+    from tinydsn.bench.picture import draw
+    from tinydsn.codegen.board import load_board
+
+    chosen = [load_board(name) for name in boards or BOARDS]
+    rows = measure(choose(cases(), kernels), chosen, progress)
+    if picture is not None:
+        write_atomically(picture, draw(rows).encode())
+    if kernels:
+        return rows, []
+    from tinydsn.workflow.benchmarks import bench_models
+
+    return rows, bench_models([board.name for board in chosen], progress)
+
+
 def boards() -> dict[str, Any]:
     """Every board: core, memory, clock, emulator."""
     from tinydsn.codegen.board import board_names, load_board
@@ -250,6 +321,47 @@ def ops(board: str | None = None) -> dict[str, Any]:
         chosen = load_board(board)
         rows = [{**row, "kernel": kernel_names(row["kind"], chosen)} for row in rows]
     return {"operators": rows}
+
+
+def profile(
+    model: str,
+    board: str,
+    wav: Path | None = None,
+    gates: str = "learned",
+    frames: int = 400,
+    output: Path | None = None,
+    complete: bool = True,
+    progress: Say | None = None,
+) -> dict[str, Any]:
+    """What a frame of ``model`` costs on an emulated board, by cause; ``output``: a page or a picture.
+
+    ``complete``: all rows, as ``--json`` prints them; otherwise the tables of the terminal.
+    """
+    from quant.gates import parse_pattern
+    from quant.reference import hop_of
+    from tinydsn import profiling
+    from tinydsn.audio.files import read_wav
+    from tinydsn.profiling.page import check_path
+    from tinydsn.workflow.firmware import build_firmware
+    from tinydsn.workflow.models import load_model
+
+    pattern = parse_pattern(gates)
+    if output is not None:
+        check_path(output)
+    found = load_model(model)
+    rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
+    samples = frames * hop_of(found.graph)
+    pcm = profiling.speech_like(samples, rate) if wav is None else read_wav(wav, rate)[:samples]
+    signal = profiling.signal.DESCRIPTION if wav is None else str(wav)
+    with tempfile.TemporaryDirectory() as folder:
+        firmware = build_firmware(found, board, Path(folder) / "project")
+        if progress:
+            progress(f"running {len(pcm) / rate:.1f} s of audio on {board}, gates {gates}, min and max")
+        made = profiling.profile_firmware(firmware, pcm, [pattern], signal)
+    if output is not None:
+        profiling.write_page(made, output)
+    written = {} if output is None else {"profile": str(output)}
+    return {**(profiling.as_json(made) if complete else profiling.tables(made)), **written}
 
 
 def report(run_dir: Path) -> dict[str, Any]:

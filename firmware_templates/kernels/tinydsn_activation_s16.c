@@ -10,6 +10,25 @@ void tinydsn_sigmoid_s16(const int16_t *input, int32_t size, int32_t multiplier,
                          int16_t *output)
 {
     const int32_t half = right_shift > 0 ? 1 << (right_shift - 1) : 0;
+#if TINYDSN_MVE
+    for (; right_shift == 0 && multiplier <= INT16_MAX && size > 0; size -= 8) {
+        const mve_pred16_t live = vctp16q((uint32_t)size);
+        const int16x8_t value = vldrhq_z_s16(input, live);
+        vstrhq_p_s16(output, tinydsn_sigmoid_eight(value, (int16_t)multiplier), live);
+        input += 8;
+        output += 8;
+    }
+#else
+    if (right_shift == 0 && multiplier <= TINYDSN_PAIRED) {
+        const uint32_t room = tinydsn_sigmoid_room(multiplier);
+        for (; size >= 2; size -= 2) {
+            const uint32_t pair = tinydsn_load32(input);
+            tinydsn_store32(output, tinydsn_sigmoid_pair(pair, (int16_t)multiplier, room));
+            input += 2;
+            output += 2;
+        }
+    }
+#endif
     for (int32_t i = 0; i < size; i++) {
         output[i] = (int16_t)tinydsn_sigmoid_q15((input[i] * multiplier + half) >> right_shift);
     }
@@ -19,6 +38,15 @@ void tinydsn_tanh_s16(const int16_t *input, int32_t size, int32_t multiplier, in
                       int16_t *output)
 {
     const int32_t half = right_shift > 0 ? 1 << (right_shift - 1) : 0;
+#if TINYDSN_MVE
+    for (; right_shift == 0 && multiplier <= INT16_MAX && size > 0; size -= 8) {
+        const mve_pred16_t live = vctp16q((uint32_t)size);
+        const int16x8_t value = vldrhq_z_s16(input, live);
+        vstrhq_p_s16(output, tinydsn_tanh_eight(value, (int16_t)multiplier), live);
+        input += 8;
+        output += 8;
+    }
+#endif
     for (int32_t i = 0; i < size; i++) {
         output[i] = (int16_t)tinydsn_tanh_q15((input[i] * multiplier + half) >> right_shift);
     }

@@ -11,25 +11,27 @@
 #include "tinydsn_port.h"
 
 /*
- * A 16x8 matrix with per-channel scale.
+ * A matrix of constant weights with per-channel scale; the function says which widths it is for.
  *
- * The generator has proven that no int32 sum of bias and products can overflow. The result of channel n,
- * before it is clamped to the activation range, is the upper half of sum * multiplier; where `rounded`, that
- * half is rounded and final (all shifts are 0), else it is ((half >> shift) + 1) >> 1.
+ * The generator has proven that no int32 sum of bias and products can overflow. int16: the result of channel
+ * n, before it is clamped to the activation range, is the upper half of sum * multiplier; where `rounded`, that
+ * half is rounded and final (all shifts are 0), else it is ((half >> shift) + 1) >> 1. int8: twice the sum fits
+ * 32 bits as well; TFLite's double rounding with a right shift of shift + 1. The input's zero point is part of
+ * the bias.
  *
- * Weights are [N][K]. Where TINYDSN_INTERLEAVED: rows are filled with zeros to whole fours, the columns of a
- * four are in the order 0 2 1 3, and fours of two channels alternate: [N / 2][K / 4][2][4]; an odd last
- * channel stands alone, [K / 4][4].
+ * Weights and scales are laid out for the core (tinydsn/codegen/layouts.py): see tinydsn_dot_s16.h where
+ * TINYDSN_INTERLEAVED, tinydsn_rows_mve.h for MVE, tinydsn_rows_c.h elsewhere.
  */
 typedef struct {
     int32_t columns;        /* inputs of a row (K) */
     int32_t channels;       /* outputs of a row (N) */
-    int32_t activation_min; /* 0 or INT16_MIN */
+    int32_t activation_min; /* int16: 0 or INT16_MIN */
     int32_t activation_max;
-    int32_t rounded;
+    int32_t rounded;        /* int16 only */
+    int32_t output_offset;  /* int8 only: the output's zero point */
     const int8_t *weights;
-    const int32_t *scales;  /* [N][3]: bias, multiplier, shift */
-} tinydsn_matrix_s16;
+    const int32_t *scales;  /* bias, multiplier, shift of each channel */
+} tinydsn_matrix;
 
 /*
  * The same with 64-bit sums and any scale: ((sum * multiplier[n]) >> (14 - shift[n]) + 1) >> 1 with the Q15
@@ -56,21 +58,43 @@ typedef struct {
     int32_t out_height, out_width;
 } tinydsn_window;
 
-/* Input [rows][columns], the start of a row `row_stride` elements after the last; output [rows][channels]. */
-void tinydsn_fully_connected_s16(const tinydsn_matrix_s16 *matrix, const int16_t *input, int32_t rows,
-                                 int32_t row_stride, int16_t *output);
+/*
+ * Input [rows][columns], the start of a row `row_stride` elements after the last; output [rows][channels].
+ * scratch, where TINYDSN_INTERLEAVED: two rows of int16, columns rounded up to a multiple of 4 (of 8 for 4-bit
+ * weights); int16 inputs whose columns are such a multiple need none.
+ */
+void tinydsn_fully_connected_s16(const tinydsn_matrix *matrix, const int16_t *input, int32_t rows,
+                                 int32_t row_stride, int16_t *scratch, int16_t *output);
+void tinydsn_fully_connected_s8(const tinydsn_matrix *matrix, const int8_t *input, int32_t rows,
+                                int32_t row_stride, int16_t *scratch, int8_t *output);
+void tinydsn_fully_connected_s16_s4(const tinydsn_matrix *matrix, const int16_t *input, int32_t rows,
+                                    int32_t row_stride, int16_t *scratch, int16_t *output);
+void tinydsn_fully_connected_s8_s4(const tinydsn_matrix *matrix, const int8_t *input, int32_t rows,
+                                   int32_t row_stride, int16_t *scratch, int8_t *output);
 
 /*
- * Output [out_height][out_width][matrix->channels]; padding is zero. matrix->columns is the size of the
- * window, rounded up to a multiple of 4 (with zero weights) unless windows are read in place.
- * scratch: 2 * matrix->columns elements.
+ * Output [out_height][out_width][matrix->channels]. matrix->columns is the size of the window, with int16 and
+ * where TINYDSN_INTERLEAVED rounded up to a multiple of 4 (with zero weights). Padding is zero, or with int8 the
+ * input's zero point. scratch: 2 * columns elements, columns rounded up to a multiple of 4; with int8 and where
+ * TINYDSN_INTERLEAVED three times as much.
  */
-void tinydsn_convolve_s16(const tinydsn_matrix_s16 *matrix, const tinydsn_window *window,
-                          const int16_t *input, int16_t *scratch, int16_t *output);
+void tinydsn_convolve_s16(const tinydsn_matrix *matrix, const tinydsn_window *window, const int16_t *input,
+                          void *scratch, int16_t *output);
+void tinydsn_convolve_s8(const tinydsn_matrix *matrix, const tinydsn_window *window, int8_t padding,
+                         const int8_t *input, void *scratch, int8_t *output);
 
 /* As tinydsn_convolve_s16 for matrices without the int32 proof; slow, needs no scratch. */
 void tinydsn_convolve_s16_wide(const tinydsn_wide_matrix_s16 *matrix, const tinydsn_window *window,
                                const int16_t *input, int16_t *output);
+
+/*
+ * Depthwise convolution, one filter a channel; matrix->columns are the taps of the window. Padding is zero, or with
+ * int8 the input's zero point, of which input_offset is the negative.
+ */
+void tinydsn_depthwise_s16(const tinydsn_matrix *matrix, const tinydsn_window *window, const int16_t *input,
+                           int16_t *output);
+void tinydsn_depthwise_s8(const tinydsn_matrix *matrix, const tinydsn_window *window, int32_t input_offset,
+                          const int8_t *input, int8_t *output);
 
 /*
  * Gated recurrent unit, the part after both matrix products (gates in the order reset, update, new).
@@ -80,13 +104,16 @@ void tinydsn_convolve_s16_wide(const tinydsn_wide_matrix_s16 *matrix, const tiny
 void tinydsn_gru_update_s16(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t rows,
                             int32_t hidden, int32_t multiplier, int16_t *output);
 
-/* Layer normalisation over the last axis; tinydsn_layer_norm_s16.c tells the arithmetic. */
+/*
+ * Layer normalisation over the last axis; tinydsn_layer_norm_s16.c tells the arithmetic. Where `narrow`, the shift
+ * is above 32, and in place of beta stands beta * 2^(shift - 32) + 2^(shift - 33), for sums of 32 bits.
+ */
 typedef struct {
-    int32_t columns;      /* at most 1024 */
-    int32_t shift;        /* of the product with gamma, 1..62 */
-    uint64_t epsilon;     /* at least 1, at most 2^62 */
-    const int32_t *gamma; /* [columns] */
-    const int32_t *beta;  /* [columns] */
+    int32_t columns;       /* at most 1024 */
+    int32_t shift;         /* of the product with gamma, 1..62 */
+    int32_t narrow;
+    uint64_t epsilon;      /* at least 1, at most 2^62 */
+    const int32_t *scales; /* [columns][2]: gamma, beta; on cores with MVE whole fours of columns */
 } tinydsn_layer_norm;
 
 /* input, output: [rows][columns]; they may be the same array. */
@@ -97,7 +124,7 @@ void tinydsn_layer_norm_s16(const tinydsn_layer_norm *norm, const int16_t *input
 typedef struct {
     int32_t columns;
     int32_t multiplier, shift;
-    const int16_t *exp;        /* [513], over -10..0 */
+    const uint32_t *exp;       /* [512] segments over -10..0 (tinydsn_segments.h) */
     const int16_t *reciprocal; /* [513], of 1 + x over 0..1 */
 } tinydsn_softmax;
 
@@ -180,21 +207,26 @@ void tinydsn_requantize_s16_s16(const tinydsn_scale *scale, const int16_t *input
                                 int16_t *output);
 
 /*
- * Product of two activations: a [batches][rows][inner] with b [batches][inner][columns] or transposed.
+ * Product of two activations: a [batches][rows][inner] with b [batches][inner][columns] or transposed; the
+ * elements of a row are neighbours, rows and batches lie as far apart as the strides say, in elements.
  * int16: the result is ((sum * multiplier) >> shift + 1) >> 1; with `upper`, what shifts is the upper half of the
  * product, which the generator has proven to fit 32 bits. int8: multiplier and shift of TFLite.
  */
 typedef struct {
     int32_t batches, rows, inner, columns;
     int32_t transposed; /* b is [batches][columns][inner] */
+    int32_t a_batch, a_row, b_batch, b_row, output_batch, output_row;
     int32_t upper;      /* int16 only */
+    int32_t narrow;     /* no sum leaves 32 bits; int16: and upper; int8: nor twice a sum, and shift < 0 */
+    int32_t saturates;  /* int16: a sum that does has a result that does not fit 16, and upper, and shift is 0 */
     int32_t offset1, offset2, output_offset; /* int8 only: minus the zero points; the output's */
     int32_t multiplier, shift;
 } tinydsn_matmul;
 
+/* scratch, with narrow: 4 * inner elements. int8: inner, and that for each column; both, up to fours. */
 void tinydsn_batch_matmul_s16(const tinydsn_matmul *matmul, const int16_t *a, const int16_t *b,
-                              int16_t *output);
-void tinydsn_batch_matmul_s8(const tinydsn_matmul *matmul, const int8_t *a, const int8_t *b,
+                              int16_t *scratch, int16_t *output);
+void tinydsn_batch_matmul_s8(const tinydsn_matmul *matmul, const int8_t *a, const int8_t *b, int16_t *scratch,
                              int8_t *output);
 
 /* Copies a block of size[0] x .. x size[3] elements between two layouts; strides in elements. */

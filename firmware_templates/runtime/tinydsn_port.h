@@ -1,10 +1,10 @@
 /*
  * tinydsn_port.h: what differs between compilers, cores and CMSIS-NN revisions.
  *
- * Cores with the DSP extension and without MVE (Cortex-M4, M7, M33) take weights whose columns are
- * interleaved by fours (w0 w2 w1 w3), so that one SXTB16 and one SXTB16 with rotation give two operands of
- * SMLAD. All other targets take them in natural order. -DTINYDSN_INTERLEAVED=1 builds the interleaved
- * kernels for a target without DSP, with plain C in place of the instructions.
+ * Cores with the DSP extension and without MVE (Cortex-M4, M7, M33) take weights in an order of their own, so
+ * that one SXTB16 and one SXTB16 with rotation give two operands of SMLAD (tinydsn_dot_s16.h).
+ * -DTINYDSN_INTERLEAVED=1 builds their kernels for a target without DSP, with plain C in place of the
+ * instructions.
  */
 #ifndef TINYDSN_PORT_H
 #define TINYDSN_PORT_H
@@ -34,9 +34,12 @@
 
 #if defined(__GNUC__)
 #define TINYDSN_NOINLINE __attribute__((noinline))
+/* For functions whose callers' constants decide what they are. */
+#define TINYDSN_INLINE static inline __attribute__((always_inline))
 #define TINYDSN_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #else
 #define TINYDSN_NOINLINE
+#define TINYDSN_INLINE static inline
 #define TINYDSN_ALIGNED(bytes)
 #endif
 
@@ -86,6 +89,42 @@ static inline int32_t tinydsn_saturate16(int32_t value)
 #endif
 }
 
+/* USAT: the nearest value from 0 to INT16_MAX. */
+static inline int32_t tinydsn_saturate15(int32_t value)
+{
+#if TINYDSN_DSP
+    int32_t result;
+    __asm("usat %0, #15, %1" : "=r"(result) : "r"(value));
+    return result;
+#else
+    return tinydsn_clamp(value, 0, INT16_MAX);
+#endif
+}
+
+/* SSAT with shift: half the value, rounded down, and saturated to int16. */
+static inline int32_t tinydsn_saturate16_half(int32_t value)
+{
+#if TINYDSN_DSP
+    int32_t result;
+    __asm("ssat %0, #16, %1, asr #1" : "=r"(result) : "r"(value));
+    return result;
+#else
+    return tinydsn_saturate16(value >> 1);
+#endif
+}
+
+/* The same for int8. */
+static inline int32_t tinydsn_saturate8_half(int32_t value)
+{
+#if TINYDSN_DSP
+    int32_t result;
+    __asm("ssat %0, #8, %1, asr #1" : "=r"(result) : "r"(value));
+    return result;
+#else
+    return tinydsn_clamp(value >> 1, INT8_MIN, INT8_MAX);
+#endif
+}
+
 /* SXTB16: bytes 0 and 2, sign-extended, as two halfwords. */
 static inline uint32_t tinydsn_sxtb16(uint32_t word)
 {
@@ -107,6 +146,32 @@ static inline uint32_t tinydsn_sxtb16_ror8(uint32_t word)
     return result;
 #else
     return tinydsn_sxtb16(word >> 8);
+#endif
+}
+
+/* SXTAB16: bytes 0 and 2, sign-extended, added to two halfwords. */
+static inline uint32_t tinydsn_sxtab16(uint32_t pair, uint32_t word)
+{
+#if TINYDSN_DSP
+    uint32_t result;
+    __asm("sxtab16 %0, %1, %2" : "=r"(result) : "r"(pair), "r"(word));
+    return result;
+#else
+    const uint32_t low = pair + (uint32_t)(int8_t)word;
+    const uint32_t high = (pair >> 16) + (uint32_t)(int8_t)(word >> 16);
+    return (low & 0xFFFFu) | (high << 16);
+#endif
+}
+
+/* SXTAB16 with rotation by 8: bytes 1 and 3, sign-extended, added to two halfwords. */
+static inline uint32_t tinydsn_sxtab16_ror8(uint32_t pair, uint32_t word)
+{
+#if TINYDSN_DSP
+    uint32_t result;
+    __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(pair), "r"(word));
+    return result;
+#else
+    return tinydsn_sxtab16(pair, word >> 8);
 #endif
 }
 

@@ -31,11 +31,18 @@ class FrontEndTables:
     """Constant arrays; all are int32 and read-only.
 
     sine: [window / 2 + 1] Q31, sin(pi n / window). It is the rising half of the square-root Hann
-    window and, read at even places, the quarter wave of the twiddle factors.
-    log2: [129] Q20, log2(1 + i / 128). exp2: [129] Q24, 2 ** (i / 128).
+    window and, read at even places, the quarter wave of the twiddle factors that make lines of a real
+    signal from those of a complex one. line_turns: [2 (window / 4 - 1)] these factors, (cosine, sine), in the
+    order in which C needs them. turns: [6 points / 4] Q31, the FFT's own factors for passes over four
+    points (points = window / 2, or window / 4 where that is no power of four): (cosine, sine) of one, two and
+    three times 2 pi j / points. half_turns: [window / 2], those of the first pass over two points, where
+    there is one, else empty. log2: [129] Q20, log2(1 + i / 128). exp2: [129] Q24, 2 ** (i / 128).
     """
 
     sine: np.ndarray
+    line_turns: np.ndarray
+    turns: np.ndarray
+    half_turns: np.ndarray
     log2: np.ndarray
     exp2: np.ndarray
 
@@ -72,23 +79,61 @@ class FrontEndMemory:
 
 
 def exact_tables(window: int) -> dict[str, list[float]]:
-    """The real values of the three tables, scaled but not rounded, by name."""
+    """The real values of the tables, scaled but not rounded, by name; those of `line_turns` are in `sine`."""
     segments = 2**SEGMENT_BITS
+    points = window // 2
+    odd = points.bit_length() % 2 == 0
+    block = points // 2 if odd else points
+    fourths = [(factor * j, block) for j in range(block // 4) for factor in (1, 2, 3)]
+    halves = [(j, points) for j in range(points // 2)] if odd else []
     return {
         "sine": [2.0**31 * math.sin(math.pi * n / window) for n in range(window // 2 + 1)],
+        "turns": [value for turn in fourths for value in _turn(*turn)],
+        "half_turns": [value for turn in halves for value in _turn(*turn)],
         "log2": [2.0**LOG2_BITS * math.log2(1 + i / segments) for i in range(segments + 1)],
         "exp2": [2.0**EXP2_BITS * 2.0 ** (i / segments) for i in range(segments + 1)],
     }
 
 
+def _turn(index: int, points: int) -> tuple[float, float]:
+    """Cosine and sine of ``index`` parts of a circle of ``points``, scaled to 2^31, exact on the axes."""
+    eighths, rest = divmod(8 * index, points)
+    if rest == 0 and eighths % 2 == 0:
+        cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[eighths // 2 % 4]
+        return 2.0**31 * cosine, 2.0**31 * sine
+    angle = 2 * math.pi * index / points
+    return 2.0**31 * math.cos(angle), 2.0**31 * math.sin(angle)
+
+
+def rounded(name: str, value: float) -> int:
+    """An entry of a table as an integer. The value 1.0 in Q31 is cut to 2^31 - 1.
+
+    CMSIS-DSP's factors (``twiddleCoef_*_q31``) were rounded down after an addition of 0.05.
+    """
+    fft = name in ("turns", "half_turns")
+    return min(math.floor(value + 0.05) if fft else round(value), Q31_MAX)
+
+
 @lru_cache(maxsize=16)
 def front_end_tables(config: FrontEnd) -> FrontEndTables:
-    """The tables of ``config``. The value 1.0 in Q31 is cut to 2^31 - 1."""
-    arrays = {}
-    for name, values in exact_tables(config.window).items():
-        arrays[name] = np.array([min(round(value), Q31_MAX) for value in values], dtype=np.int32)
-        arrays[name].flags.writeable = False
+    """The tables of ``config``."""
+    arrays = {
+        name: np.array([rounded(name, value) for value in values], dtype=np.int32)
+        for name, values in exact_tables(config.window).items()
+    }
+    arrays["line_turns"] = _line_turns(arrays["sine"])
+    for array in arrays.values():
+        array.flags.writeable = False
     return FrontEndTables(**arrays)
+
+
+def _line_turns(sine: np.ndarray) -> np.ndarray:
+    """(cosine, sine) of lines 1 to lines / 2 - 1 by the line's place: its bits in reverse order."""
+    lines = len(sine) - 1
+    bits = lines.bit_length() - 1
+    places = np.arange(2, lines, 2)
+    line = sum((places >> bit & 1) << (bits - 1 - bit) for bit in range(bits))
+    return np.stack([sine[lines - 2 * line], sine[2 * line]], axis=1).reshape(-1)
 
 
 def front_end_numbers(config: FrontEnd) -> FrontEndNumbers:
@@ -108,7 +153,7 @@ def front_end_numbers(config: FrontEnd) -> FrontEndNumbers:
 
 def front_end_memory(config: FrontEnd) -> FrontEndMemory:
     """Bytes of state, spectrum and scratch in generated C for ``config``."""
-    state = 2 * config.latency + 4 * config.latency + 4
+    state = 2 * config.latency + 4 * config.latency + 4 * (config.overlap - 1) + 4
     return FrontEndMemory(state=state, spectrum=4 * config.window, scratch=0, alignment=STATE_ALIGNMENT)
 
 
@@ -120,7 +165,10 @@ def c_tables(config: FrontEnd) -> dict[str, Any]:
     """
     tables = front_end_tables(config)
     comments = {
-        "sine": f"Q31, sin(pi n / {config.window}): half the window; even entries are the twiddles",
+        "sine": f"Q31, sin(pi n / {config.window}): half the window",
+        "line_turns": "Q31, cosine and sine for making the lines of a real signal, by the line's place",
+        "turns": "Q31, cosine and sine of one, two and three times an angle: FFT passes over four points",
+        "half_turns": "Q31, cosine and sine: the FFT's pass over two points",
         "log2": f"Q{LOG2_BITS}, log2(1 + i / {2**SEGMENT_BITS})",
         "exp2": f"Q{EXP2_BITS}, 2 ** (i / {2**SEGMENT_BITS})",
     }
@@ -132,6 +180,7 @@ def c_tables(config: FrontEnd) -> dict[str, Any]:
             {"name": name, "comment": comment, "length": len(values), "rows": _rows(values)}
             for name, comment in comments.items()
             for values in [getattr(tables, name).tolist()]
+            if values
         ],
     }
 

@@ -111,12 +111,13 @@ def one_operator(
     output: Tensor,
     attributes: Mapping[str, object],
     constants: Mapping[int, np.ndarray] | None = None,
+    weight_bits: int = 8,
 ) -> IntegerGraph:
     """A graph of one operator, made integer by its own ``quantize``; ``constants`` are float operands."""
     constants = dict(constants or {})
     names = tuple(tensor.name for tensor in inputs)
     operator = Operator("op", kind, names, (output.name,), dict(attributes), "test.py:1")  # type: ignore[arg-type]
-    request = QuantizeRequest(operator, tuple(inputs), (output,), constants, 8)
+    request = QuantizeRequest(operator, tuple(inputs), (output,), constants, weight_bits)
     quantized = definition(kind).quantize(request)
     tensors = {t.name: t for i, t in enumerate(inputs) if i not in constants} | {output.name: output}
     tensors |= {name: tensor for name, (tensor, _) in quantized.constants.items()}
@@ -288,7 +289,7 @@ def build_program(graph: IntegerGraph, folder: Path, target: CodeTarget = HOST) 
     files = [*sorted((folder / "src").glob("*.c")), folder / "main.c"]
     files += [template_root() / "kernels" / f"{kernel}.c" for kernel in made.kernels]
     if graph.frontend:
-        files.append(template_root() / "runtime" / "tinydsn_frontend.c")
+        files += sorted((template_root() / "runtime").glob("*.c"))
     includes = [f"-I{folder / 'include'}", f"-I{folder / 'src'}", *_includes(target.interleaved)]
     sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     program = folder / "program"

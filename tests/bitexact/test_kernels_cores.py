@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_kernels_graph import expected, forced_words, gated_net, other_net
+from test_kernels_graph import expected, forced_words, gated_net, moved_net, other_net
 
 from quant.errors import TinydsnError
 from quant.graph import IntegerGraph
@@ -18,7 +18,7 @@ from tinydsn.codegen.toolchain import find_compiler, find_qemu, static_library
 from tinydsn.emulation import run_qemu
 
 FRAMES = 24
-NETS = {"gated": gated_net, "other": other_net}
+NETS = {"gated": gated_net, "other": other_net, "moved": moved_net}
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -43,6 +43,6 @@ def test_operators_on_emulated_cores(name: str, net: str, tmp_path: Path) -> Non
             assert [int(np.packbits(row, bitorder="little")[0]) for row in found.gates] == gates
 
 
-def test_the_two_nets_hold_every_operator_of_the_table() -> None:
+def test_the_nets_hold_every_operator_of_the_table() -> None:
     nets: list[IntegerGraph] = [make() for make in NETS.values()]
     assert {operator.kind for net in nets for operator in net.operators()} == set(TABLE)

@@ -118,6 +118,42 @@ def other_net(seed: int = 9) -> IntegerGraph:
     return b.graph(("pcm",), (out,), ())
 
 
+def moved_net(seed: int = 15) -> IntegerGraph:
+    """What fusion makes views of: attention with transposes, columns of rows, a relu, a longer delay line."""
+    b = Builder(seed)
+    b.tensor(scaled("pcm", (64,), "int16", Q15))
+    b.tensor(scaled("line", (3, 64), "int16", Q15))
+    row = b.add("reshape", "row", ("pcm",), scaled("row.y", (1, 64), "int16", Q15), {"shape": (1, 64)})
+    long = b.add("concat", "long", ("line", row), scaled("long.y", (4, 64), "int16", Q15), {"axis": 0})
+    kept = {"axis": 0, "begin": 1, "end": 4}
+    b.add("slice", "kept", (long,), scaled("kept.y", (3, 64), "int16", Q15), kept)
+    flat = b.add("reshape", "flat", (long,), scaled("flat.y", (16, 16), "int16", Q15), {"shape": (16, 16)})
+    heads = {}
+    for name in ("query", "key", "value"):
+        made = b.linear(name, flat, 8)
+        split = scaled(f"{name}.split.y", (16, 2, 4))
+        parted = b.add("reshape", f"{name}.split", (made,), split, {"shape": (16, 2, 4)})
+        turned = scaled(f"{name}.turn.y", (2, 16, 4))
+        heads[name] = b.add("transpose", f"{name}.turn", (parted,), turned, {"permutation": (1, 0, 2)})
+    pair = (heads["query"], heads["key"])
+    scores = b.add("batch_matmul", "scores", pair, scaled("scores.y", (2, 16, 16)), {"transpose_b": True})
+    shares = b.add("softmax", "shares", (scores,), scaled("shares.y", (2, 16, 16), "int16", Q15))
+    pair = (shares, heads["value"])
+    mixed = b.add("batch_matmul", "mix", pair, scaled("mix.y", (2, 16, 4)), {"transpose_b": False})
+    merged = b.add("transpose", "merge", (mixed,), scaled("merge.y", (16, 2, 4)), {"permutation": (1, 0, 2)})
+    rows = b.add("reshape", "rows", (merged,), scaled("rows.y", (16, 8)), {"shape": (16, 8)})
+    parts = []
+    for index in (0, 1):
+        columns = {"axis": 1, "begin": 4 * index, "end": 4 * index + 4}
+        part = b.add("slice", f"part{index}", (rows,), scaled(f"part{index}.y", (16, 4)), columns)
+        made = b.linear(f"fc{index}", part, 4)
+        parts.append(b.add("relu", f"relu{index}", (made,), scaled(f"relu{index}.y", (16, 4))))
+    total = b.add("sub", "sum", tuple(parts), scaled("sum.y", (16, 4)), {"activation": "none"})
+    mask = b.add("tanh", "mask", (total,), scaled("mask.y", (16, 4), "int16", Q15))
+    out = b.add("reshape", "out", (mask,), scaled("out.y", (64,), "int16", Q15), {"shape": (64,)})
+    return b.graph(("pcm",), (out,), (State("line", "kept.y"),))
+
+
 def forced_words(pattern: str, frames: int, gates: int) -> list[tuple[int, int]]:
     mask = (1 << gates) - 1
     if pattern == "cycle":
@@ -168,6 +204,16 @@ def test_the_other_operators_equal_the_executor(tmp_path: Path) -> None:
     frames = rng.integers(-32768, 32768, (FRAMES, 64)).astype(np.int16)
     forced, biases = [(0, 0)] * FRAMES, [0] * FRAMES
     outputs, _ = run_program(build_program(graph, tmp_path), frames, forced, biases)
+    np.testing.assert_array_equal(outputs, expected(graph, frames, forced, biases)[0])
+    assert np.std(outputs) > 0
+
+
+@pytest.mark.parametrize("target", [HOST, DSP], ids=["natural", "interleaved"])
+def test_a_net_full_of_views_equals_the_executor(target: CodeTarget, tmp_path: Path) -> None:
+    graph = moved_net()
+    frames = np.random.default_rng(14).integers(-32768, 32768, (FRAMES, 64)).astype(np.int16)
+    forced, biases = [(0, 0)] * FRAMES, [0] * FRAMES
+    outputs, _ = run_program(build_program(graph, tmp_path, target), frames, forced, biases)
     np.testing.assert_array_equal(outputs, expected(graph, frames, forced, biases)[0])
     assert np.std(outputs) > 0
 

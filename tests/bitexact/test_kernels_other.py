@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from kernel_harness import DSP, HOST, assert_equal, compile_graph, one_operator, reference, scaled
@@ -9,6 +11,8 @@ from kernel_harness import DSP, HOST, assert_equal, compile_graph, one_operator,
 from tinydsn.codegen.call import CodeTarget
 
 Q15 = 2.0**-15
+SUMS = [(0.04, 0.011, 0.03), (0.011, 0.04, 0.05), (0.02, 0.02, 0.02), (1.0, 1e-4, 0.5)]
+"""Of both inputs and the output."""
 TYPES = pytest.mark.parametrize("dtype", ["int8", "int16"])
 BROADCASTS = [((3, 5), (3, 5)), ((4, 6), (6,)), ((4, 7), (7,)), ((2, 3, 4), (1,)), ((3, 3), ()), ((1,), (1,))]
 
@@ -28,6 +32,20 @@ def test_sums(kind: str, shapes: tuple, dtype: str) -> None:
             a, b = scaled("a", shapes[0], dtype, 0.04, -128), scaled("b", shapes[1], dtype, 0.011, 127)
             y = scaled("y", shapes[0], dtype, 0.03, 5)
         assert_equal(one_operator(kind, [a, b], y, {"activation": activation}), generator())
+
+
+@pytest.mark.parametrize("kind", ["add", "sub"])
+@pytest.mark.parametrize("scales", SUMS)
+def test_int8_sums_of_every_two_values(kind: str, scales: tuple[float, float, float]) -> None:
+    for zeros in ((-128, 127, 5), (3, -3, -128)):
+        each = zip("aby", scales, zeros, strict=True)
+        tensors = [scaled(name, (65536,), "int8", scale, zero) for name, scale, zero in each]
+        graph = one_operator(kind, tensors[:2], tensors[2], {"activation": "relu"})
+        values = np.arange(-128, 128).astype(np.int8)
+        every = {"a": np.repeat(values, 256), "b": np.tile(values, 256)}
+        wanted = reference(graph, every)[0]
+        for target in (HOST, DSP):
+            np.testing.assert_array_equal(compile_graph(graph, target).run(every)[0], wanted)
 
 
 @TYPES
@@ -88,6 +106,15 @@ def test_requantize(source: str, target: str, scales: tuple[float, float]) -> No
     x = scaled("x", (40,), source, scales[0], 100 if source == "int8" else 0)
     y = scaled("y", (40,), target, scales[1], -77 if target == "int8" else 0)
     assert_equal(one_operator("requantize", [x], y, {}), generator())
+
+
+@pytest.mark.parametrize("target", ["int8", "int16"])
+@pytest.mark.parametrize("factor", [2.0**-16, 0.003, 0.49, 0.5, 1.0, 1.7, 130.0, 20000.0, 1e6])
+def test_requantize_over_every_int16(factor: float, target: str) -> None:
+    y = scaled("y", (65536,), target, 1.0, 9 if target == "int8" else 0)
+    graph = one_operator("requantize", [scaled("x", (65536,), "int16", factor)], y, {})
+    every = {"x": np.arange(-32768, 32768).astype(np.int16)}
+    np.testing.assert_array_equal(compile_graph(graph).run(every)[0], reference(graph, every)[0])
 
 
 @TYPES
@@ -152,6 +179,24 @@ def test_layer_norm(columns: int, target: CodeTarget) -> None:
         assert_equal(one_operator("layer_norm", inputs, y, {"epsilon": epsilon}, operands), rng, target)
 
 
+@pytest.mark.parametrize("target", [HOST, DSP], ids=["plain", "dsp"])
+def test_layer_norm_where_the_root_leaves_its_range(target: CodeTarget) -> None:
+    """V just below and at powers of four, at which 2^30 / sqrt(V) jumps from its lower to its upper end."""
+    x, y = scaled("x", (400, 2)), scaled("y", (400, 2), "int16", 2.0**-14)
+    operands = {1: np.array([1.9, -0.7]), 2: np.array([0.1, -0.3])}
+    graph = one_operator("layer_norm", [x, *(scaled(n, (2,)) for n in "gb")], y, {"epsilon": 1e-5}, operands)
+    (operator,) = graph.nodes
+    rows = np.random.default_rng(3).integers(-200, 200, (400, 2)).astype(np.int16)
+    rows[:100, 1] = rows[:100, 0] - 1  # V is 2 + epsilon
+    for power in (2, 8, 20, 34, 50, 60):
+        for below in (0, 1, 2, 3, 4, 2**max(0, power - 30)):
+            attributes = {**operator.attributes, "epsilon": max(1, 2**power - below)}
+            changed = graph.replace(nodes=(replace(operator, attributes=attributes),))
+            wanted = reference(changed, {"x": rows})[0]  # type: ignore[arg-type]
+            found = compile_graph(changed, target).run({"x": rows})[0]  # type: ignore[arg-type]
+            np.testing.assert_array_equal(found, wanted)
+
+
 @TYPES
 @pytest.mark.parametrize("transpose_b", [False, True])
 @pytest.mark.parametrize("size", [(2, 16, 4, 16), (1, 3, 5, 7), (3, 1, 1, 1), (1, 2, 90, 4)])
@@ -179,4 +224,6 @@ def test_every_operator_of_the_table_has_an_emitter() -> None:
     from tinydsn.codegen.kernels import EMITTERS, KERNELS, SILENT, kernel_names
 
     assert set(TABLE) == {*EMITTERS, *SILENT} == set(KERNELS)
-    assert kernel_names("conv2d", DSP) == "int8: arm_convolve_wrapper_s8; int16: tinydsn_convolve_s16 (SMLAD)"
+    assert kernel_names("conv2d", DSP) == (
+        "int8: tinydsn_convolve_s8 (SMLAD); int16: tinydsn_convolve_s16 (SMLAD)"
+    )

@@ -1,4 +1,4 @@
-"""The 16x8 kernels called directly, over shapes and values that hypothesis chooses."""
+"""The linear kernels called directly, over shapes and values that hypothesis chooses."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from kernel_harness import DSP, HOST, kernel_library, one_operator, reference, s
 
 from quant.errors import QuantizationError
 from tinydsn.codegen.call import CodeTarget, Request
-from tinydsn.codegen.emit_linear import Window, conv2d, fully_connected
+from tinydsn.codegen.emit_linear import conv2d, depthwise_conv2d, fully_connected
+from tinydsn.codegen.linear import Window
 
 
 class Matrix(ctypes.Structure):
-    """tinydsn_matrix_s16."""
+    """tinydsn_matrix."""
 
     _fields_ = [
-        *((name, ctypes.c_int32) for name in ("columns", "channels", "low", "high", "rounded")),
+        *((name, ctypes.c_int32) for name in ("columns", "channels", "low", "high", "rounded", "offset")),
         ("weights", ctypes.c_void_p),
         ("scales", ctypes.c_void_p),
     ]
@@ -33,7 +34,7 @@ class Geometry(ctypes.Structure):
 def matrix_of(values: dict, arrays: tuple) -> tuple[Matrix, list[np.ndarray]]:
     """The struct, and the arrays it points at."""
     kept = [np.ascontiguousarray(array.values) for array in arrays]
-    words = [values[name] for name in ("columns", "channels", "low", "high", "rounded")]
+    words = [values[name] or 0 for name in ("columns", "channels", "low", "high", "rounded", "offset")]
     return Matrix(*words, *(array.ctypes.data for array in kept)), kept
 
 
@@ -41,16 +42,19 @@ def address(array: np.ndarray) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def fill(rng: np.random.Generator, shape: tuple[int, ...], style: str) -> np.ndarray:
+def fill(rng: np.random.Generator, shape: tuple[int, ...], style: str, dtype: str) -> np.ndarray:
+    limits = np.iinfo(np.dtype(dtype))
     if style == "rims":
-        return rng.choice(np.array([-32768, 32767], np.int16), shape)
+        return rng.choice(np.array([limits.min, limits.max], dtype), shape)
     if style == "lowest":
-        return np.full(shape, -32768, np.int16)
-    return rng.integers(-32768, 32768, shape).astype(np.int16)
+        return np.full(shape, limits.min, dtype)
+    return rng.integers(limits.min, limits.max + 1, shape).astype(dtype)
 
 
 STYLES = st.sampled_from(["any", "rims", "lowest"])
 TARGETS = st.sampled_from([HOST, DSP])
+DTYPES = st.sampled_from(["int8", "int16"])
+SCALES = {"int8": 0.02, "int16": 2.0**-12}
 ACTIVATIONS = st.sampled_from(["none", "relu", "relu6"])
 
 
@@ -60,29 +64,42 @@ ACTIVATIONS = st.sampled_from(["none", "relu", "relu6"])
     exponent=st.integers(-15, 3),
     activation=ACTIVATIONS,
     style=STYLES,
+    dtype=DTYPES,
+    bits=st.sampled_from([8, 4]),
+    zero=st.integers(-128, 127),
     target=TARGETS,
     seed=st.integers(0, 2**32),
 )
 def test_fully_connected(
-    size: tuple[int, int, int], exponent: int, activation: str, style: str, target: CodeTarget, seed: int
+    size: tuple[int, int, int],
+    exponent: int,
+    activation: str,
+    style: str,
+    dtype: str,
+    bits: int,
+    zero: int,
+    target: CodeTarget,
+    seed: int,
 ) -> None:
     rows, columns, channels = size
     rng = np.random.default_rng(seed)
     weight = rng.standard_normal((channels, columns)) * rng.choice([0.0, 1e-4, 1.0], (channels, 1))
     operands = {1: weight, 2: rng.standard_normal(channels)}
-    x, y = scaled("x", (rows, columns)), scaled("y", (rows, channels), "int16", 2.0**exponent)
+    zero = 0 if dtype == "int16" else zero
+    x = scaled("x", (rows, columns), dtype, SCALES[dtype], zero)
+    y = scaled("y", (rows, channels), dtype, 2.0**exponent, -1 - zero if dtype == "int8" else 0)
     inputs = [x, scaled("w", weight.shape), scaled("b", (channels,))]
     try:
-        graph = one_operator("fully_connected", inputs, y, {"activation": activation}, operands)
+        graph = one_operator("fully_connected", inputs, y, {"activation": activation}, operands, bits)
     except QuantizationError:
         reject()
     call = fully_connected(Request(next(graph.operators()), graph, target, "p"))
-    assume(call.values["variant"] == "s16")
-    data = fill(rng, (rows, columns), style)
+    assume(call.values["variant"] == "tinydsn")
+    data = fill(rng, (rows, columns), style, dtype)
     matrix, kept = matrix_of(dict(call.values), call.arrays)
-    output = np.zeros((rows, channels), np.int16)
-    library = kernel_library(target.interleaved)
-    library.tinydsn_fully_connected_s16(ctypes.byref(matrix), address(data), rows, columns, address(output))
+    output, scratch = np.zeros((rows, channels), dtype), np.zeros(call.scratch, np.int8)
+    function = getattr(kernel_library(target.interleaved), str(call.values["kernel"]))
+    function(ctypes.byref(matrix), address(data), rows, columns, address(scratch), address(output))
     np.testing.assert_array_equal(output, reference(graph, {"x": data})[0])
     assert kept
 
@@ -97,6 +114,8 @@ def test_fully_connected(
     dilation=st.tuples(st.integers(1, 2), st.integers(1, 3)),
     padding=st.tuples(*(st.integers(0, 3) for _ in range(4))),
     style=STYLES,
+    dtype=DTYPES,
+    depthwise=st.booleans(),
     target=TARGETS,
     seed=st.integers(0, 2**32),
 )
@@ -109,6 +128,8 @@ def test_convolution(
     dilation: tuple[int, int],
     padding: tuple[int, int, int, int],
     style: str,
+    dtype: str,
+    depthwise: bool,
     target: CodeTarget,
     seed: int,
 ) -> None:
@@ -118,22 +139,32 @@ def test_convolution(
         out.append((room - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1)
     assume(min(out) >= 1)
     rng = np.random.default_rng(seed)
-    operands = {1: rng.standard_normal((channels, *kernel, depth)), 2: rng.standard_normal(channels)}
-    x, y = scaled("x", (*size, depth)), scaled("y", (*out, channels), "int16", 2.0**-10)
-    inputs = [x, scaled("w", operands[1].shape), scaled("b", (channels,))]
+    channels = depth if depthwise else channels
+    shape = (*kernel, depth) if depthwise else (channels, *kernel, depth)
+    operands = {1: rng.standard_normal(shape), 2: rng.standard_normal(channels)}
+    scale, zero = SCALES[dtype], 7 if dtype == "int8" else 0
+    x, y = (
+        scaled("x", (*size, depth), dtype, scale, zero),
+        scaled("y", (*out, channels), dtype, 4 * scale, -zero),
+    )
+    inputs = [x, scaled("w", shape), scaled("b", (channels,))]
     attributes = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
-    graph = one_operator("conv2d", inputs, y, attributes, operands)
-    call = conv2d(Request(next(graph.operators()), graph, target, "p"))
-    data = fill(rng, (*size, depth), style)
+    kind = "depthwise_conv2d" if depthwise else "conv2d"
+    graph = one_operator(kind, inputs, y, attributes, operands)
+    call = (depthwise_conv2d if depthwise else conv2d)(Request(next(graph.operators()), graph, target, "p"))
+    data = fill(rng, (*size, depth), style, dtype)
     matrix, kept = matrix_of(dict(call.values), call.arrays)
     window = call.values["window"]
     assert isinstance(window, Window)
     pairs = (window.kernel, window.stride, window.dilation, window.before, window.out)
     geometry = Geometry(*window.size, window.channels, *(value for pair in pairs for value in pair))
-    output, scratch = np.zeros((*out, channels), np.int16), np.zeros(call.scratch // 2, np.int16)
-    library = kernel_library(target.interleaved)
-    library.tinydsn_convolve_s16(
-        ctypes.byref(matrix), ctypes.byref(geometry), address(data), address(scratch), address(output)
+    output, scratch = np.zeros((*out, channels), dtype), np.zeros(call.scratch, np.int8)
+    suffix = "s8" if dtype == "int8" else "s16"
+    function = getattr(
+        kernel_library(target.interleaved), f"tinydsn_{'depthwise' if depthwise else 'convolve'}_{suffix}"
     )
+    offset = ([-zero] if depthwise else [zero]) if dtype == "int8" else []
+    memory = [] if depthwise else [address(scratch)]
+    function(ctypes.byref(matrix), ctypes.byref(geometry), *offset, address(data), *memory, address(output))
     np.testing.assert_array_equal(output, reference(graph, {"x": data})[0])
     assert kept

@@ -17,7 +17,10 @@ from tinydsn.cli import app, invoke
 from tinydsn.cli.output import cell, rows_table
 from tinydsn.cli.verify import passed, split
 
-VERBS = ("demo", "doctor", "boards", "ops", "quantize", "generate", "build", "run", "verify", "report")
+VERBS = (
+    *("demo", "doctor", "boards", "ops", "data", "train", "rate", "quantize"),
+    *("generate", "build", "run", "verify", "profile", "evaluate", "bench", "report"),
+)
 
 HEAVY = ("torch", "numpy", "scipy", "onnxruntime", "tflite_micro", "deap", "jinja2", "soundfile", "elftools")
 
@@ -143,9 +146,9 @@ def test_verify_passes_its_arguments_on(
 
     api.verify = verify  # type: ignore[attr-defined]
     line = "verify m.tdsn --wav a.wav --board host,x --board y --gates min,learned --frames 7 --json"
-    assert invoke(line.split()) == 0
+    assert invoke([*line.split(), "--kernels", "cmsis-nn"]) == 0
     arguments = ("m.tdsn", Path("a.wav"), ["host", "x", "y"], ["min", "learned"])
-    assert calls == [(arguments, {"frames": 7})]
+    assert calls == [(arguments, {"frames": 7, "kernels": "cmsis-nn"})]
     captured = capsys.readouterr()
     assert json.loads(captured.out) == cells("equal")
     assert captured.err == "built for host\n"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from quant.errors import BoardError, GraphError, TinydsnError
-from quant.graph import Operator
+from quant.errors import GraphError, TinydsnError
 from tinydsn.codegen.call import CodeTarget
-from tinydsn.codegen.emit_linear import Window, _safe_window, convolve_s8_scratch, depthwise_scratch
+from tinydsn.codegen.emit_cmsis import (
+    convolve_s8_scratch,
+    convolve_s16_scratch,
+    depthwise_scratch,
+    safe_window,
+)
 from tinydsn.codegen.emit_moves import Block, merged, strides
+from tinydsn.codegen.linear import Window
 from tinydsn.codegen.text import Array, comment_safe, identifier, literal, unique_identifiers, wrap
 
 
@@ -77,6 +81,7 @@ def cmsis(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         pytest.skip(str(error))
     shared = tmp_path_factory.mktemp("cmsis") / "cmsis.so"
     names = [f"arm_convolve_wrapper_s8_get_buffer_size{core}" for core in ("", "_mve")]
+    names += [f"arm_convolve_wrapper_s16_get_buffer_size_{core}" for core in ("dsp", "mve")]
     depthwise = "arm_depthwise_conv_wrapper_{}_get_buffer_size_{}"
     names += [depthwise.format(kind, core) for kind in ("s8", "s16") for core in ("dsp", "mve")]
     keep = [f"-Wl,-u,{name}" for name in names]
@@ -115,6 +120,14 @@ def test_scratch_of_convolutions_is_what_cmsis_nn_asks_for(cmsis: ctypes.CDLL, m
 
 
 @pytest.mark.parametrize("mve", [False, True])
+def test_scratch_of_16x8_convolutions_is_what_cmsis_nn_asks_for(cmsis: ctypes.CDLL, mve: bool) -> None:
+    target = CodeTarget(dsp=True, mve=mve)
+    name = f"arm_convolve_wrapper_s16_get_buffer_size_{'mve' if mve else 'dsp'}"
+    for window in WINDOWS:
+        assert convolve_s16_scratch(window, target) == asked(cmsis, name, window, False), window
+
+
+@pytest.mark.parametrize("mve", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
 def test_scratch_of_depthwise_is_what_cmsis_nn_asks_for(cmsis: ctypes.CDLL, mve: bool, wide: bool) -> None:
     target = CodeTarget(dsp=True, mve=mve)
@@ -130,14 +143,13 @@ def row(width: int, kernel: int, stride: int, before: int, after: int) -> Window
 
 
 def test_rows_with_uneven_padding_are_turned_for_mve_only() -> None:
-    operator, mve = Operator("conv", "conv2d", ("x",), ("y",)), CodeTarget(dsp=True, mve=True)
+    mve = CodeTarget(dsp=True, mve=True)
     causal, even = row(16, 3, 1, 2, 0), row(16, 3, 1, 1, 1)
-    assert _safe_window(causal, operator, mve) == causal.turned()
-    assert _safe_window(even, operator, mve) == even
-    assert _safe_window(causal, operator, CodeTarget(dsp=True)) == causal
+    assert safe_window(causal, mve) == causal.turned()
+    assert safe_window(even, mve) == even
+    assert safe_window(causal, CodeTarget(dsp=True)) == causal
 
 
-def test_a_padded_single_element_is_refused_on_mve(tmp_path: Path) -> None:
-    with pytest.raises(BoardError) as caught:
-        _safe_window(row(1, 3, 1, 1, 1), Operator("c", "conv2d", ("x",), ("y",)), CodeTarget(True, True))
-    assert str(caught.value).startswith("operator 'c': a padded int8 convolution over one element")
+def test_a_padded_single_element_has_no_kernel_of_cmsis_nn_on_mve() -> None:
+    assert safe_window(row(1, 3, 1, 1, 1), CodeTarget(dsp=True, mve=True)) is None
+    assert safe_window(row(1, 3, 1, 1, 1), CodeTarget(dsp=True)) is not None

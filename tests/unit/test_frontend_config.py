@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 
-from quant.errors import ConfigError
+from quant.errors import ConfigError, ToolchainError
 from quant.frontend import FrontEnd
 from quant.frontend.config import WINDOWS
 from quant.frontend.tables import c_tables, exact_tables, front_end_memory, front_end_tables
+from tinydsn.codegen.cmsis import cmsis_dsp_root
 
 
 def test_defaults_are_profile_a() -> None:
@@ -67,19 +69,41 @@ def test_no_table_entry_is_near_a_tie(window: int) -> None:
     """A libm that errs by several units in the last place still rounds to the same integers."""
     for name, values in exact_tables(window).items():
         exact = np.array(values)
-        distance = np.abs(exact - np.floor(exact) - 0.5)
-        assert (distance > 16 * np.spacing(exact)).all(), name
+        tie = 0.95 if name in ("turns", "half_turns") else 0.5
+        distance = np.abs(exact - np.floor(exact) - tie)
+        assert (distance > 16 * np.spacing(np.abs(exact))).all(), name
 
 
 def test_tables_are_the_same_on_every_machine() -> None:
     tables = front_end_tables(FrontEnd())
     checksums = [zlib.crc32(t.astype("<i4").tobytes()) for t in (tables.sine, tables.log2, tables.exp2)]
     assert checksums == [2555836880, 886059653, 2902311658]
+    assert zlib.crc32(tables.turns.astype("<i4").tobytes()) == 3035222305
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_turns_are_the_factors_of_cmsis_dsp(window: int) -> None:
+    """Those with which its ``arm_cfft_q31``, the witness of our FFT, turns points of the same length."""
+    try:
+        text = (cmsis_dsp_root() / "Source" / "CommonTables" / "arm_common_tables.c").read_text()
+    except ToolchainError as error:
+        pytest.skip(str(error))
+    tables = front_end_tables(FrontEnd(window=window, hop=window // 2, bins=window // 2))
+    points = window // 2
+    found = re.search(rf"twiddleCoef_{points}_q31\[[^=]*=\s*\{{(.*?)\}};", text, re.DOTALL)
+    assert found
+    words = np.array([int(word, 16) for word in re.findall(r"0x[0-9A-Fa-f]+", found.group(1))], np.uint32)
+    factors = words.astype(np.int32).reshape(-1, 2)
+    step = 2 if len(tables.half_turns) else 1
+    places = step * np.arange(points // step // 4)[:, None] * np.array([1, 2, 3])
+    assert np.array_equal(tables.turns.reshape(-1, 3, 2), factors[places])
+    if step == 2:
+        assert np.array_equal(tables.half_turns.reshape(-1, 2), factors[: points // 2])
 
 
 def test_memory_of_profile_a() -> None:
     memory = front_end_memory(FrontEnd())
-    assert (memory.state, memory.spectrum, memory.scratch) == (256 * 2 + 256 * 4 + 4, 2048, 0)
+    assert (memory.state, memory.spectrum, memory.scratch) == (256 * 2 + 256 * 4 + 4 + 4, 2048, 0)
 
 
 def test_c_tables_hold_every_entry() -> None:
@@ -87,6 +111,8 @@ def test_c_tables_hold_every_entry() -> None:
     context = c_tables(config)
     assert [(t["name"], t["length"]) for t in context["tables"]] == [
         ("sine", 257),
+        ("line_turns", 254),
+        ("turns", 384),
         ("log2", 129),
         ("exp2", 129),
     ]

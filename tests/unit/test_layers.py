@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = (
-    *("__main__", "cli", "api", "doctor", "workflow", "report", "emulation", "codegen", "lowering"),
-    *("training", "models", "nn", "audio", "cache"),
+    *("__main__", "cli", "api", "doctor", "testing", "workflow", "evaluation", "bench", "profiling"),
+    *("report", "emulation", "codegen", "lowering", "training", "models", "nn", "audio", "cache"),
 )
 
 

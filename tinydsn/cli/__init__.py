@@ -15,7 +15,24 @@ import typer
 from typer.exceptions import TyperException
 
 from quant.errors import TinydsnError
-from tinydsn.cli import boards, build, demo, doctor, generate, ops, quantize, report, run, verify
+from tinydsn.cli import (
+    bench,
+    boards,
+    build,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    generate,
+    ops,
+    profile,
+    quantize,
+    rate,
+    report,
+    run,
+    train,
+    verify,
+)
 
 INTERNAL_ERROR = 70
 """EX_SOFTWARE of sysexits.h."""
@@ -27,7 +44,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, doctor, boards, ops, quantize, generate, build, run, verify, report):
+VERBS = (
+    demo,
+    doctor,
+    boards,
+    ops,
+    data,
+    train,
+    rate,
+    quantize,
+    generate,
+    build,
+    run,
+    verify,
+    profile,
+    evaluate,
+    bench,
+    report,
+)
+for verb in VERBS:
     app.command(name=verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli.options import Kernels
 from tinydsn.cli.output import Json, emit
 
 EXAMPLE = "Example: tinydsn build model.tdsn --board stm32f405"
@@ -20,9 +21,10 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where a model's project goes (default: out/BOARD).")
     ] = None,
+    kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
     """Compile and link; prints flash, RAM and the executable's path."""
     from tinydsn import api
 
-    emit(api.build(source, board=board, output=output), as_json)
+    emit(api.build(source, board=board, output=output, kernels=kernels), as_json)

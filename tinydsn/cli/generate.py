@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinydsn.cli.options import Board, Model
+from tinydsn.cli.options import Board, Kernels, Model
 from tinydsn.cli.output import Json, emit
 
 EXAMPLE = "Example: tinydsn generate model.tdsn --board mps2-an386 -o firmware/"
@@ -23,9 +23,10 @@ def command(
     renode: Annotated[
         bool, typer.Option("--renode", help="Add renode/: platform, scripts, Robot test, program.")
     ] = False,
+    kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
     """Write the C project of a model for one board."""
     from tinydsn import api
 
-    emit(api.generate(model, board, output, selftest=selftest, renode=renode), as_json)
+    emit(api.generate(model, board, output, selftest=selftest, renode=renode, kernels=kernels), as_json)

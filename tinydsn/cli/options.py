@@ -11,4 +11,7 @@ Model = Annotated[
     str, typer.Argument(help="An integer graph (.tdsn), a checkpoint, or a shipped model's name.")
 ]
 Board = Annotated[str, typer.Option(help="A name from `tinydsn boards`, or host.")]
+Kernels = Annotated[
+    str, typer.Option(help="Whose kernels run where both can: auto (the cheaper), tinydsn, or cmsis-nn.")
+]
 Recording = Annotated[Path, typer.Option(help="The recording: mono, 16-bit, at the model's sample rate.")]

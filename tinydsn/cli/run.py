@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinydsn.cli.options import Board, Model, Recording
+from tinydsn.cli.options import Board, Kernels, Model, Recording
 from tinydsn.cli.output import Json, emit, say
 
 EXAMPLE = "Example: tinydsn run model.tdsn --board mps2-an386 --wav noisy.wav --out enhanced.wav"
@@ -19,9 +19,10 @@ def command(
     wav: Recording,
     out: Annotated[Path, typer.Option(help="The enhanced WAV to write.")],
     gates: Annotated[str, typer.Option(help="learned, min, max, cycle, or a trace file.")] = "learned",
+    kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
     """Run a recording through the firmware and write what comes out."""
     from tinydsn import api
 
-    emit(api.run(model, board, wav, out, gates=gates, progress=say), as_json)
+    emit(api.run(model, board, wav, out, gates=gates, progress=say, kernels=kernels), as_json)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinydsn.cli.options import Model, Recording
+from tinydsn.cli.options import Kernels, Model, Recording
 from tinydsn.cli.output import Json, emit, say, verification_rows
 
 EXAMPLE = "Example: tinydsn verify model.tdsn --wav noisy.wav --board all --gates learned,cycle --json"
@@ -24,13 +24,14 @@ def command(
     allow_skip: Annotated[
         bool, typer.Option("--allow-skip", help="A board that is skipped is no failure.")
     ] = False,
+    kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
     """Compare each sample and gate of the firmware with the reference; exit 1 unless all are equal."""
     from tinydsn import api
 
     boards = split(board or ["all"])
-    result = api.verify(model, wav, boards, split([gates]), frames=frames, progress=say)
+    result = api.verify(model, wav, boards, split([gates]), frames=frames, progress=say, kernels=kernels)
     emit(result if as_json else {**result, "results": verification_rows(result["results"])}, as_json)
     if not passed(result, allow_skip):
         raise typer.Exit(1)

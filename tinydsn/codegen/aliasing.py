@@ -18,7 +18,8 @@ NEVER = -1
 class Group:
     """Tensors in one buffer of ``size`` bytes; ``offsets`` by tensor name, in bytes.
 
-    ``owner`` names the constant or state the buffer is, or is empty for a buffer of the arena.
+    ``owner`` names the constant or state that the buffer is or begins with a place for; it is empty for a
+    buffer of the arena.
     """
 
     size: int
@@ -190,7 +191,11 @@ class Aliases:
         )
 
     def _place_concats(self) -> None:
-        """Inputs of a contiguous concatenation are computed in their place, when they fill their buffer."""
+        """Inputs of a contiguous concatenation are computed in their place, when they fill their buffer.
+
+        One of them may be a state that nothing else lies over: then the result lies with the states. What a
+        frame adds to a delay line is so written behind it, and only the update at the frame's end moves it.
+        """
         for operator in self.graph.operators():
             if operator.kind != "concat" or not concat_is_contiguous(operator, self.graph):
                 continue
@@ -205,8 +210,11 @@ class Aliases:
                 inner = self.groups[name]
                 fills = inner.size == self.graph.tensors[name].nbytes and inner.offsets[name] == 0
                 latest = max(self.usage.defined.get(member, NEVER) for member in inner.offsets)
-                free = inner is not outer and not inner.owner and operator.inputs.count(name) == 1
+                state = name in self._states and len(inner.offsets) == 1 and not outer.owner
+                free = inner is not outer and operator.inputs.count(name) == 1
+                free = free and (state or not inner.owner)
                 if free and fills and latest < at and self.last_read(inner) < rewritten:
+                    outer.owner = inner.owner or outer.owner
                     self._embed(inner, outer, start)
                 start += self.graph.tensors[name].nbytes
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from quant.graph import IntegerGraph, Operator, Tensor
 from tinydsn.codegen.text import Array
 
+Kernels = Literal["auto", "tinydsn", "cmsis-nn"]
+"""Whose kernels run where both can: those that were measured to be cheaper, ours, or CMSIS-NN's."""
+
 
 @dataclass(frozen=True)
 class CodeTarget:
-    """What of a core decides the generated text.
+    """What of a core decides the generated text, and whose kernels the user asked for.
 
-    dsp: Cortex-M4, M7, M33 (interleaved 16x8 weights). mve: Cortex-M55 (16-byte alignment, larger CMSIS-NN
-    scratch). Neither: the host and plain cores.
+    dsp: Cortex-M4, M7, M33 (weights laid out for SXTB16). mve: Cortex-M55 (16-byte alignment, larger
+    CMSIS-NN scratch). Neither: the host and plain cores.
     """
 
     dsp: bool = False
     mve: bool = False
+    kernels: Kernels = "auto"
 
     @property
     def interleaved(self) -> bool:

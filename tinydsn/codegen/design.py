@@ -10,6 +10,7 @@ import numpy as np
 from quant.errors import GraphError
 from quant.graph import IntegerGraph, Operator, Tensor, check
 from tinydsn.codegen.call import Call, CodeTarget, Request
+from tinydsn.codegen.fusion import fuse
 from tinydsn.codegen.kernels import SILENT, emitter
 from tinydsn.codegen.planner import Extra, MemoryPlan, plan
 from tinydsn.codegen.program import steps, view_offset
@@ -24,7 +25,7 @@ FRONTEND_STATE = "front end state"
 
 @dataclass(frozen=True)
 class Design:
-    """One project, ready to be written.
+    """One project, ready to be written. ``graph`` is the fused one (`tinydsn.codegen.fusion`).
 
     tensor_names: C name of each tensor. functions: C function of each operator. calls: of the operators
     that need code. arrays: constant arrays by C name, in the order of the file.
@@ -85,6 +86,7 @@ def design(graph: IntegerGraph, target: CodeTarget) -> Design:
     Raises GraphError for a broken graph, UnsupportedOperator for a missing kernel.
     """
     check(graph)
+    graph = fuse(graph, target)
     tensor_names = unique_identifiers(graph.tensors)
     operators = list(graph.operators())
     short = unique_identifiers(operator.name for operator in operators)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, get_args
 
-from quant.errors import UnsupportedOperator
+from quant.errors import ConfigError, UnsupportedOperator
 from tinydsn.codegen import emit_linear, emit_moves, emit_pointwise, emit_sequence
-from tinydsn.codegen.call import CodeTarget, Emitter, Request
+from tinydsn.codegen.call import CodeTarget, Emitter, Kernels, Request
 
 EMITTERS: Mapping[str, Emitter] = MappingProxyType(
     {
@@ -40,9 +40,9 @@ SILENT = frozenset({"reshape", "gate"})
 
 KERNELS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "fully_connected": ("arm_convolve_1x1_s8_fast", "tinydsn_fully_connected_s16"),
-        "conv2d": ("arm_convolve_wrapper_s8", "tinydsn_convolve_s16"),
-        "depthwise_conv2d": ("arm_depthwise_conv_wrapper_s8", "arm_depthwise_conv_wrapper_s16"),
+        "fully_connected": ("tinydsn_fully_connected_s8", "tinydsn_fully_connected_s16"),
+        "conv2d": ("tinydsn_convolve_s8", "tinydsn_convolve_s16"),
+        "depthwise_conv2d": ("tinydsn_depthwise_s8", "tinydsn_depthwise_s16"),
         "add": ("arm_elementwise_add_s8, tinydsn_add_s8", "tinydsn_add_s16"),
         "sub": ("tinydsn_add_s8", "tinydsn_sub_s16"),
         "mul": ("arm_elementwise_mul_s8, tinydsn_mul_s8", "arm_elementwise_mul_s16, tinydsn_mul_s16"),
@@ -65,6 +65,9 @@ KERNELS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 """Kernels by kind for int8 and int16 results; arm_* are CMSIS-NN's. Empty: there is no such form."""
+LINEAR = ("fully_connected", "conv2d", "depthwise_conv2d")
+"""Kinds with a kernel for each extension of the cores."""
+KERNEL_CHOICES: tuple[Kernels, ...] = get_args(Kernels)
 
 
 class Core(Protocol):
@@ -77,9 +80,11 @@ class Core(Protocol):
     def mve(self) -> bool: ...
 
 
-def code_target(board: Core) -> CodeTarget:
-    """The generator's view of a board."""
-    return CodeTarget(dsp=board.dsp, mve=board.mve)
+def code_target(board: Core, kernels: str = "auto") -> CodeTarget:
+    """The generator's view of a board; ``kernels``: whose are to run. Raises ConfigError for another word."""
+    if kernels not in KERNEL_CHOICES:
+        raise ConfigError(f"kernels is {kernels!r} (must be {', '.join(KERNEL_CHOICES)})")
+    return CodeTarget(dsp=board.dsp, mve=board.mve, kernels=kernels)  # type: ignore[arg-type]
 
 
 def emitter(request: Request) -> Emitter:
@@ -97,7 +102,8 @@ def emitter(request: Request) -> Emitter:
 def kernel_names(kind: str, board: Core) -> str:
     """The kernels of a kind on a board, such as "int8: arm_..., int16: tinydsn_... (SMLAD)"."""
     narrow, wide = KERNELS[kind]
-    if kind in ("fully_connected", "conv2d"):
-        wide += " (MVE)" if board.mve else " (SMLAD)" if board.dsp else ""
+    if kind in LINEAR:
+        extension = " (MVE)" if board.mve else " (SMLAD)" if board.dsp else ""
+        narrow, wide = narrow + extension, wide + extension
     both = (("int8", narrow), ("int16", wide))
     return "; ".join(f"{dtype}: {name}" for dtype, name in both if name)

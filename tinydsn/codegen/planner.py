@@ -87,7 +87,7 @@ def plan(
     waiting += [Extra(extra.name, extra.size, extra.first, extra.last) for extra in extras]
     buffers = _assign(waiting, alignment)
     offsets = {buffer.name: buffer.offset for buffer in buffers}
-    sizes = [(state.tensor, graph.tensors[state.tensor].nbytes) for state in graph.states]
+    sizes = [(state.tensor, aliases.groups[state.tensor].size) for state in graph.states]
     state_offsets, state_bytes = _stack([*reserved, *sizes], alignment)
     places = {}
     for name in aliases.groups:

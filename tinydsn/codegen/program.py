@@ -78,7 +78,12 @@ def branch_entries(program: tuple[Step, ...]) -> Iterator[tuple[int, Branch]]:
 
 
 def view_offset(operator: Operator, graph: Graph) -> int | None:
-    """Elements between the start of the input and of the output, when the output is a view of it."""
+    """Elements between the start of the input and of the output, when the output is a view of it.
+
+    The attribute ``view`` is what `tinydsn.codegen.fusion` found; its output's elements may lie apart.
+    """
+    if "view" in operator.attributes:
+        return int(operator.attributes["view"])  # type: ignore[arg-type]
     if operator.kind in VIEWS:
         return 0
     if operator.kind != "slice":

@@ -20,13 +20,18 @@ from tinydsn.codegen.design import Design, check_interface, design
 from tinydsn.codegen.kernels import code_target
 from tinydsn.codegen.templates import render, template_root
 from tinydsn.codegen.toolchain import CMSIS_DSP_DEFINES, CMSIS_DSP_SOURCES
-from tinydsn.codegen.writer import Labels, Memory, SelfTest, common_values, sources
+from tinydsn.codegen.writer import Labels, Memory, SelfTest, common_values, kernel_summary, sources
 
 __all__ = ["MANIFEST", "Memory", "Project", "SelfTest", "generate"]
 
 MANIFEST = "tinydsn.json"
 SCHEMA = 1
 LINKER_SCRIPT = "app/tinydsn.ld"
+FRONTEND_FILES = (
+    *("tinydsn_frontend.c", "tinydsn_frontend.h", "tinydsn_frontend_fft.c", "tinydsn_frontend_fft.h"),
+    *("tinydsn_frontend_math.h", "tinydsn_frontend_scalar.c", "tinydsn_frontend_steps.h"),
+)
+FRONTEND_MVE_FILES = ("tinydsn_frontend_mve.c", "tinydsn_frontend_mve.h", "tinydsn_frontend_mve_fft.c")
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,19 @@ def generate(
     memory: Memory | None = None,
     files: Files | None = None,
     lines: tuple[str, ...] = (),
+    kernels: str = "auto",
 ) -> Project:
     """Write the project of ``graph`` for ``board`` into the folder ``output``.
 
     ``memory`` (of an earlier build) is stated in the header; ``files``: see `app_files`; ``lines``
-    are further remarks of the header. An earlier
-    project in ``output`` is replaced as a whole; ConfigError for any other folder. GraphError,
+    are further remarks of the header; ``kernels``: see `code_target`. An earlier project in ``output`` is
+    replaced as a whole; ConfigError for any other folder. GraphError,
     UnsupportedOperator: see `design`.
     """
     _check_folder(output)
     check_interface(graph)
-    made = design(graph, code_target(board))
+    made = design(graph, code_target(board, kernels))
+    lines = (*lines, f"Kernels ({kernels}): {kernel_summary(made)}.")
     labels = Labels(board.name, model_sha256, selftest, memory, lines)
     manifest = _manifest(made, board, labels)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -118,6 +125,7 @@ def _manifest(made: Design, board: Board, labels: Labels) -> dict[str, Any]:
             for buffer in sorted(made.plan.buffers, key=lambda b: (-b.size, b.name))[:5]
         ],
         "kernels": list(made.kernels),
+        "kernel_choice": made.target.kernels,
     }
 
 
@@ -169,6 +177,7 @@ def _copied(made: Design) -> dict[str, str]:
     sources_of = {f"kernels/{name}": root / "kernels" / name for name in kernels}
     sources_of["runtime/tinydsn_port.h"] = root / "runtime" / "tinydsn_port.h"
     if made.graph.frontend:
-        for name in ("tinydsn_frontend.c", "tinydsn_frontend.h"):
+        vectors = FRONTEND_MVE_FILES if made.target.mve else ()
+        for name in (*FRONTEND_FILES, *vectors):
             sources_of[f"src/{name}"] = root / "runtime" / name
     return {name: path.read_text(encoding="utf-8") for name, path in sources_of.items()}

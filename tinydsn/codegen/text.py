@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "uint8": "uint8_t"}
+C_TYPES = {f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 LINE = 100
 
 
@@ -60,6 +60,8 @@ def literal(value: int, dtype: str = "int32") -> str:
     """A C literal of exactly this value: the smallest int32 and wide int64 need care."""
     if dtype == "int64":
         return f"INT64_C({value})" if abs(value) >= 2**31 else str(value)
+    if dtype == "uint32":
+        return f"0x{value:08X}"
     return "INT32_MIN" if value == -(2**31) else str(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,8 @@ TEMPLATES = (
     "tinydsn_weights.c",
     "tinydsn_weights.h",
 )
+LAID_OUT = ("tinydsn_fully_connected", "tinydsn_depthwise")
+"""Kernels whose constants lie in an order of the core's (`tinydsn.codegen.layouts`)."""
 RAW_SAMPLE_RATE = 16000
 """Stated in the header for models without a front end, which do not know their rate."""
 
@@ -92,7 +96,8 @@ def sources(made: Design, labels: Labels) -> dict[str, str]:
         "resets": resets(made),
         "arrays": list(made.arrays.values()),
         "interleaved": int(made.target.interleaved),
-        "interleaved_matters": "tinydsn_fully_connected_s16" in made.kernels,
+        "mve": int(made.target.mve),
+        "layout_matters": any(kernel.startswith(LAID_OUT) for kernel in made.kernels),
     }
     text = "\n".join((*values["frame"], *values["resets"]))
     values["fills"] = [suffix for suffix in ("s8", "s16") if f"fill_{suffix}(" in text]
@@ -118,11 +123,12 @@ def sources(made: Design, labels: Labels) -> dict[str, str]:
 def operators(made: Design) -> list[dict[str, Any]]:
     """Function, comments, body and output of each operator that has something to do."""
     rows = []
-    for index, operator in enumerate(made.graph.operators()):
+    places = {operator.name: index for index, operator in enumerate(made.graph.operators())}
+    for operator in made.graph.operators():
         text = body(made, operator)
         if text:
             row = {
-                "index": index,
+                "index": places[str(operator.attributes.get("result_of", operator.name))],
                 "function": made.functions[operator.name],
                 "title": comment_safe(f"{operator.name}: {operator.kind}"),
                 "comment": _comment(made, operator),
@@ -132,6 +138,13 @@ def operators(made: Design) -> list[dict[str, Any]]:
             }
             rows.append(row)
     return rows
+
+
+def kernel_summary(made: Design) -> str:
+    """The functions that operators call and how often, such as ``tinydsn_mul_s16 3, arm_softmax_s8 1``."""
+    bodies = "\n".join(body(made, operator) for operator in made.graph.operators())
+    counts = Counter(re.findall(r"^ {4,}((?:tinydsn|arm)_\w+)\(", bodies, re.MULTILINE))
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
 
 def body(made: Design, operator: Operator) -> str:

@@ -15,21 +15,28 @@ FRAME, CALLER = "tinydsn_process", "app_frames"
 
 FIRST, OPERATOR_PREFIX, LAST = "tinydsn_frontend_analysis", "tinydsn_op_", "tinydsn_frontend_synthesis"
 RUNTIME = "runtime"
+OTHER = "other code"
+"""The last column of the counts by function: addresses that belong to no function."""
 
 
 @dataclass(frozen=True)
 class AddressMap:
-    """``text`` for the plugin (its format stands in tinydsn_count.c), and the names of the columns."""
+    """``text`` for the plugin (its format stands in tinydsn_count.c), and the names of the columns.
+
+    ``functions`` are the names of the second output's columns, where it was asked for.
+    """
 
     text: str
     names: tuple[str, ...]
+    functions: tuple[str, ...] = ()
 
 
-def address_map(elf: Path) -> AddressMap:
+def address_map(elf: Path, by_function: bool = False) -> AddressMap:
     """The map of a program: an operator is a function ``tinydsn_op_*``, or a half of the front end.
 
     Functions that the compiler split or cloned (``name.constprop.0``) count as the original. Of operators
-    that it merged into one address the first by name receives the counts. Raises ToolchainError when the
+    that it merged into one address the first by name receives the counts. ``by_function`` adds every function
+    of the program, for the plugin's second output. Raises ToolchainError when the
     program lacks the functions that mark a frame.
     """
     functions = _functions(elf)
@@ -49,7 +56,10 @@ def address_map(elf: Path) -> AddressMap:
             lines.append(f"outside {low:x} {high:x}")
         elif _is_operator(name):
             lines.append(f"operator {low:x} {names.index(base):x}")
-    return AddressMap("\n".join(lines) + "\n", (*names, RUNTIME))
+    known = _distinct(functions) if by_function else {}
+    lines += [f"function {low:x} {high:x}" for low, high in known.values()]
+    columns = (*known, OTHER) if by_function else ()
+    return AddressMap("\n".join(lines) + "\n", (*names, RUNTIME), columns)
 
 
 def read_counts(path: Path, names: tuple[str, ...]) -> np.ndarray:
@@ -58,6 +68,28 @@ def read_counts(path: Path, names: tuple[str, ...]) -> np.ndarray:
     if len(counts) == 0 or len(counts) % len(names):
         raise ToolchainError(f"QEMU's plugin left {len(counts)} counts (must be a multiple of {len(names)})")
     return counts.reshape(-1, len(names))
+
+
+def read_function_counts(path: Path, counted: AddressMap) -> np.ndarray:
+    """Instructions of all frames, uint64 [2 * operators + 1, functions + 1]; rows as in tinydsn_count.c.
+
+    Raises ToolchainError when the file is missing or has another size.
+    """
+    shape = (2 * len(counted.names) - 1, len(counted.functions))
+    counts = np.fromfile(path, "<u8").astype(np.uint64) if path.is_file() else np.zeros(0, np.uint64)
+    if counts.size != shape[0] * shape[1]:
+        raise ToolchainError(
+            f"QEMU's plugin left {counts.size} counts by function (must be {shape[0]} rows of {shape[1]})"
+        )
+    return counts.reshape(shape)
+
+
+def _distinct(functions: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """One name for each range of addresses, in the order of the addresses."""
+    found: dict[tuple[int, int], str] = {}
+    for name, place in sorted(functions.items()):
+        found.setdefault(place, name)
+    return {name: place for place, name in sorted(found.items()) if place[1] > place[0]}
 
 
 def _is_operator(name: str) -> bool:

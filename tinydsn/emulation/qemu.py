@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ from tinydsn.codegen.board import Board
 from tinydsn.codegen.toolchain import find_qemu
 from tinydsn.emulation.host import run_process
 from tinydsn.emulation.plugin import plugin_path
-from tinydsn.emulation.profile import AddressMap, address_map, read_counts
+from tinydsn.emulation.profile import AddressMap, address_map, read_counts, read_function_counts
 from tinydsn.emulation.result import RunResult, check_exit, last_line, read_outputs, write_inputs
 
 SECONDS = 120.0
 SECONDS_A_SAMPLE = 0.002
 """Time limit: a frame of 256 samples may take half a second, a hundred times what it needs."""
 
-CONSOLE, MAP, COUNTS = "console.txt", "map.txt", "counts.bin"
+CONSOLE, MAP, COUNTS, FUNCTIONS = "console.txt", "map.txt", "counts.bin", "functions.bin"
 
 
 def run_qemu(
@@ -30,16 +31,18 @@ def run_qemu(
     profile: bool = True,
     timeout: float | None = None,
     trace: int | None = None,
+    by_function: bool = False,
 ) -> RunResult:
     """Send int16 ``pcm`` [n] through ``elf`` on the emulated ``board``.
 
-    ``forced`` (uint32 [frames]) overrules the gates. ``profile`` counts instructions.
+    ``forced`` (uint32 [frames]) overrules the gates. ``profile`` counts instructions; ``by_function`` also
+    says which function's own code executed them.
     ``trace``: see `write_inputs`.
 
     Raises BoardError when QEMU does not have the board, ToolchainError when QEMU or the plugin's compiler is
     missing, or when the program fails or exceeds ``timeout`` seconds.
     """
-    counted = address_map(elf) if profile else None
+    counted = address_map(elf, by_function) if profile else None
     with tempfile.TemporaryDirectory(prefix="tinydsn-run-") as name:
         folder = Path(name)
         arguments = write_inputs(folder, pcm, forced, trace)
@@ -54,7 +57,11 @@ def run_qemu(
         result = read_outputs(folder, printed)
         if counted is None or len(result.gates) == 0:
             return result
-        return result.with_counts(read_counts(folder / COUNTS, counted.names), counted.names)
+        result = result.with_counts(read_counts(folder / COUNTS, counted.names), counted.names)
+        if not by_function:
+            return result
+        table = read_function_counts(folder / FUNCTIONS, counted)
+        return replace(result, function_instructions=table, function_names=counted.functions)
 
 
 def machine(board: Board) -> list[str]:
@@ -82,7 +89,8 @@ def counting(counted: AddressMap, folder: Path) -> list[str]:
     (folder / MAP).write_text(counted.text, encoding="ascii")
     # A comma ends an option's value unless it is doubled.
     plugin = str(plugin_path()).replace(",", ",,")
-    return ["-plugin", f"{plugin},map={MAP},out={COUNTS}"]
+    second = f",functions={FUNCTIONS}" if counted.functions else ""
+    return ["-plugin", f"{plugin},map={MAP},out={COUNTS}{second}"]
 
 
 def _complaint(text: str) -> str:

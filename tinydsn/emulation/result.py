@@ -26,8 +26,12 @@ class RunResult:
     operator_instructions: uint32 [frames, operators + 1], columns named by ``operator_names``: the functions
     of the front end and of the operators in their order, and last "runtime", the code between them; a row's
     sum is the frame's instructions. stack: the most bytes below the caller's stack pointer that
-    ``tinydsn_process`` used, None on the host. context: bytes of the context. trace: (operator's index, bytes
-    of its output) in the order of execution, of the traced frame of a build with TINYDSN_TRACE.
+    ``tinydsn_process`` used, None on the host. function_instructions: where asked for, uint64
+    [2 * operators + 1, functions + 1], sums over all frames by the function whose own code ran (columns named
+    by ``function_names``, the last is code outside all functions), first within each operator, then in the
+    runtime before each operator, last in the runtime at a frame's end. context: bytes of the context.
+    trace: (operator's index, bytes of its output) in the order of execution, of the traced frame of a build
+    with TINYDSN_TRACE.
     """
 
     pcm: np.ndarray
@@ -35,6 +39,8 @@ class RunResult:
     instructions: np.ndarray | None = None
     operator_instructions: np.ndarray | None = None
     operator_names: tuple[str, ...] = ()
+    function_instructions: np.ndarray | None = None
+    function_names: tuple[str, ...] = ()
     stack: int | None = None
     context: int = 0
     trace: tuple[tuple[int, bytes], ...] = ()

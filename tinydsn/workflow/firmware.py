@@ -34,11 +34,15 @@ class Firmware:
     board: Board
     project: Project
     built: BuildResult
+    kernels: str = "auto"
 
 
-def build_firmware(model: Model, board_name: str, folder: Path, emulated: bool = True) -> Firmware:
+def build_firmware(
+    model: Model, board_name: str, folder: Path, emulated: bool = True, kernels: str = "auto"
+) -> Firmware:
     """Generate the project of ``model`` for a board into ``folder`` and link its application.
 
+    ``kernels``: see `tinydsn.codegen.kernels.code_target`.
     Raises BoardError when the model does not fit, MissingTool when there is no compiler (or, to be
     ``emulated``, no emulator); nothing is then left in ``folder``.
     """
@@ -46,9 +50,9 @@ def build_firmware(model: Model, board_name: str, folder: Path, emulated: bool =
     if emulated and board.qemu is not None:
         find_qemu()
     static_library(board)
-    project = generate(model.graph, board, folder, model_sha256=model.sha256)
+    project = generate(model.graph, board, folder, model_sha256=model.sha256, kernels=kernels)
     try:
-        return Firmware(model, board, project, build(project.folder, board))
+        return Firmware(model, board, project, build(project.folder, board), kernels)
     except BaseException:
         shutil.rmtree(project.folder, ignore_errors=True)
         raise
@@ -75,7 +79,7 @@ def trace_firmware(
     """Build the project once more into ``folder``, with tracing: (operator's index, bytes of its output) of
     all operators that ran in ``frame``."""
     model, board = firmware.model, firmware.board
-    generate(model.graph, board, folder, model_sha256=model.sha256)
+    generate(model.graph, board, folder, model_sha256=model.sha256, kernels=firmware.kernels)
     elf = build(folder, board, ["TINYDSN_TRACE"]).elf
     words = forced_words(model.graph, pcm, pattern)
     if board.is_host:
@@ -91,7 +95,9 @@ class Figures:
     lines: tuple[str, ...]
 
 
-def measure(model: Model, board: Board, selftest: SelfTest | None) -> Figures | None:
+def measure(
+    model: Model, board: Board, selftest: SelfTest | None, kernels: str = "auto"
+) -> Figures | None:
     """Build and run the self-test's recording with gates learned, all off and all on.
 
     None for the host, and where a compiler or the emulator is missing.
@@ -102,8 +108,10 @@ def measure(model: Model, board: Board, selftest: SelfTest | None) -> Figures | 
     try:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "project"
-            project = generate(model.graph, board, folder, model_sha256=model.sha256, selftest=selftest)
-            firmware = Firmware(model, board, project, build(folder, board))
+            project = generate(
+                model.graph, board, folder, model_sha256=model.sha256, selftest=selftest, kernels=kernels
+            )
+            firmware = Firmware(model, board, project, build(folder, board), kernels)
             runs = {
                 name: run_firmware(firmware, pcm, GatePattern(name)) for name in ("learned", "min", "max")
             }

@@ -8,18 +8,13 @@ import numpy as np
 
 from quant import ops
 from quant.graph import Branch, Graph, Operator
-from tinydsn.codegen.design import Design
-from tinydsn.report import OperatorRow, PlanRow
+from tinydsn.profiling.memory import plan_rows
+from tinydsn.profiling.stages import gate_names
+from tinydsn.report import OperatorRow
+
+__all__ = ["gate_names", "instructions_by_operator", "operator_rows", "plan_rows"]
 
 RUNTIME = "runtime"
-
-
-def gate_names(graph: Graph) -> list[str]:
-    """A short name for each gate: the first part of its region's name that no other gate has."""
-    regions = {branch.gate: branch.name for branch in reversed(graph.branches)}
-    names = [regions[gate] for gate in sorted(regions)]
-    short = [name.split(".")[0] for name in names]
-    return short if len(set(short)) == len(short) else names
 
 
 def instructions_by_operator(
@@ -76,12 +71,4 @@ def _row(
         weight_bits=int(bits) if isinstance(bits, int) else None,
         activation_bits={"int8": 8, "int16": 16}.get(output.dtype),
         source=operator.source,
-    )
-
-
-def plan_rows(design: Design) -> tuple[PlanRow, ...]:
-    """The arena's buffers over the steps of a frame."""
-    return tuple(
-        PlanRow(buffer.name, buffer.offset, buffer.size, buffer.first, buffer.last)
-        for buffer in design.plan.buffers
     )

@@ -58,11 +58,12 @@ def verify_model(
     progress: Progress | None = None,
     workers: int = 2,
     known: Mapping[str, Enhanced] | None = None,
+    kernels: str = "auto",
 ) -> Verification:
     """Run int16 ``pcm`` through the reference and through the firmware of every board and pattern.
 
     ``boards``: names or board files. ``folder`` receives one generated project a board.
-    ``known``: references that were computed before.
+    ``known``: references that were computed before. ``kernels``: see `build_firmware`.
     """
     say = progress or (lambda line: None)
     parsed = {name: parse_pattern(name) for name in patterns}
@@ -70,7 +71,9 @@ def verify_model(
     broken: dict[str, TinydsnError] = {}
     for board in boards:
         try:
-            firmware[board] = build_firmware(model, board, folder / load_board(board).name)
+            firmware[board] = build_firmware(
+                model, board, folder / load_board(board).name, kernels=kernels
+            )
             say(f"built for {board}")
         except MissingTool as error:
             broken[board] = error

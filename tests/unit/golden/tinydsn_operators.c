@@ -30,7 +30,7 @@ TINYDSN_NOINLINE void tinydsn_op_000_mix(tinydsn_t *ctx)
  */
 TINYDSN_NOINLINE void tinydsn_op_002_layer(tinydsn_t *ctx)
 {
-    static const tinydsn_matrix_s16 matrix = {
+    static const tinydsn_matrix matrix = {
         .columns = 16,
         .channels = 16,
         .activation_min = -32768,
@@ -39,6 +39,6 @@ TINYDSN_NOINLINE void tinydsn_op_002_layer(tinydsn_t *ctx)
         .rounded = 1,
         .scales = tinydsn_layer_scales,
     };
-    tinydsn_fully_connected_s16(&matrix, tensor_a(ctx), 1, 16, tensor_b(ctx));
+    tinydsn_fully_connected_s16(&matrix, tensor_a(ctx), 1, 16, NULL, tensor_b(ctx));
     TINYDSN_TRACE_OUTPUT(2, tensor_b(ctx), 32);
 }

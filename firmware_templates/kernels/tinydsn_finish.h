@@ -1,0 +1,53 @@
+/*
+ * From a channel's sum to its output, for one channel.
+ *
+ * int16: the upper half of sum * multiplier; rounded and final where all shifts are 0 (`rounded`), else
+ * ((half >> shift) + 1) >> 1. int8: TFLite's double rounding, ((high + sign) >> shift) and, with the output's
+ * zero point, one bit more; high is the rounded upper half of twice the product.
+ */
+#ifndef TINYDSN_FINISH_H
+#define TINYDSN_FINISH_H
+
+#include "tinydsn_port.h"
+
+/* What all channels of a matrix have in common; the compiler knows all but `cut` and `offset`. */
+typedef struct {
+    int32_t narrow;  /* 1: int8 outputs; 2: int8 outputs of doubled sums */
+    int32_t rounded;
+    int32_t relu;    /* int16: 1 for outputs from 0 up, 0 for all, -1 for what `cut` says */
+    int32_t cut;     /* all ones to cut off negative outputs, or 0 */
+    int32_t offset;  /* int8: twice the output's zero point, and one */
+} tinydsn_finishing;
+
+/* A channel's output; multiplier and shift are the channel's. */
+TINYDSN_INLINE int32_t tinydsn_finished(int32_t multiplier, int32_t shift, int32_t sum, tinydsn_finishing how)
+{
+    if (how.narrow) {
+        const int32_t twice = how.narrow == 2 ? sum : (int32_t)((uint32_t)sum << 1);
+        const int32_t high = tinydsn_smmulr(twice, multiplier);
+        return tinydsn_saturate8_half(((high + (high >> 31)) >> shift) + how.offset);
+    }
+    int32_t result;
+    if (how.rounded) {
+        result = tinydsn_smmulr(sum, multiplier);
+        result = how.relu == 1 ? tinydsn_saturate15(result) : tinydsn_saturate16(result);
+    } else {
+        const int32_t high = (int32_t)(((int64_t)sum * multiplier) >> 32);
+        result = tinydsn_saturate16_half((high >> shift) + 1);
+    }
+    return how.relu < 0 ? result & ~(how.cut & (result >> 31)) : result;
+}
+
+/* Stores output `at` of a row; scale: bias, multiplier and shift of the channel. */
+TINYDSN_INLINE void tinydsn_finish(const int32_t *scale, int32_t sum, tinydsn_finishing how, void *row,
+                                  int32_t at)
+{
+    const int32_t result = tinydsn_finished(scale[1], scale[2], sum, how);
+    if (how.narrow) {
+        ((int8_t *)row)[at] = (int8_t)result;
+    } else {
+        ((int16_t *)row)[at] = (int16_t)result;
+    }
+}
+
+#endif

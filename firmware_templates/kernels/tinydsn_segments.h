@@ -1,0 +1,66 @@
+/*
+ * Linear interpolation in tables of segments, one word and one SMLAD each.
+ *
+ * A word holds the slope of a segment (upper half) and the negative of the function's value at its even end
+ * (lower half): that end which has an even index. Multiplied by -2^15 and by the distance from that end, which
+ * is the lower bits of the place and, as their sign, the lowest bit of the index, they give the function in
+ * Q15 times 2^15. tinydsn/codegen/segments.py makes the tables.
+ */
+#ifndef TINYDSN_SEGMENTS_H
+#define TINYDSN_SEGMENTS_H
+
+#include "tinydsn_pairs.h"
+
+/*
+ * Segments of 2^bits places; `middle` is the one of place 0. The rounding is added to the result: half of its
+ * last place, or, for functions with halves rounded away from zero, less one where the place is negative.
+ */
+#define TINYDSN_HALF_UP "smlad   %[place], %[segment], %[distance], %[rounding]"
+#define TINYDSN_HALF_AWAY                                                                                    \
+    "add     %[place], %[rounding], %[place], asr #31\n\t"                                                   \
+    "smlad   %[place], %[segment], %[distance], %[place]"
+
+#if TINYDSN_DSP
+#define TINYDSN_SEGMENT(name, bits, sum, sign)                                                               \
+    static inline int32_t name(const uint32_t *middle, int32_t place, int32_t rounding)                      \
+    {                                                                                                        \
+        uint32_t segment, distance;                                                                          \
+        __asm("asr     %[segment], %[place], #" #bits "\n\t"                                                 \
+              "ldr     %[segment], [%[middle], %[segment], lsl #2]\n\t"                                      \
+              "orr     %[distance], %[base], %[place], lsl #(31 - " #bits ")\n\t" sum                        \
+              : [place] "+r"(place), [segment] "=&r"(segment), [distance] "=&r"(distance)                    \
+              : [middle] "r"(middle), [base] "r"(0x8000), [rounding] "r"(rounding), "m"(*middle));           \
+        return place;                                                                                        \
+    }
+#else
+#define TINYDSN_SEGMENT(name, bits, sum, sign)                                                               \
+    static inline int32_t name(const uint32_t *middle, int32_t place, int32_t rounding)                      \
+    {                                                                                                        \
+        const uint32_t distance = ((uint32_t)place << (31 - bits)) | 0x8000u;                                \
+        return tinydsn_smlad(middle[place >> bits], distance, rounding + (sign));                            \
+    }
+#endif
+
+TINYDSN_SEGMENT(tinydsn_segment_7, 7, TINYDSN_HALF_UP, 0)
+TINYDSN_SEGMENT(tinydsn_segment_8_away, 8, TINYDSN_HALF_AWAY, place >> 31)
+TINYDSN_SEGMENT(tinydsn_segment_9_away, 9, TINYDSN_HALF_AWAY, place >> 31)
+
+#if TINYDSN_MVE
+/* Four segments of 2^bits places: their functions' values times 2^bits. */
+#define TINYDSN_FOUR_SEGMENTS(name, bits)                                                                    \
+    static inline int32x4_t name(const uint32_t *middle, int32x4_t place)                                    \
+    {                                                                                                        \
+        const uint32x4_t index = vreinterpretq_u32_s32(vaddq_n_s32(vshrq_n_s32(place, bits), 256));          \
+        const uint32x4_t segment = vldrwq_gather_shifted_offset_u32(middle - 256, index);                    \
+        const int32x4_t base = vmovlbq_s16(vreinterpretq_s16_u32(segment));                                  \
+        const int32x4_t slope = vshrq_n_s32(vreinterpretq_s32_u32(segment), 16);                             \
+        const int32x4_t distance = vshrq_n_s32(vshlq_n_s32(place, 31 - bits), 31 - bits);                    \
+        return vmlaq_n_s32(vmulq_s32(slope, distance), base, -(1 << bits));                                  \
+    }
+
+TINYDSN_FOUR_SEGMENTS(tinydsn_segments_7, 7)
+TINYDSN_FOUR_SEGMENTS(tinydsn_segments_8, 8)
+TINYDSN_FOUR_SEGMENTS(tinydsn_segments_9, 9)
+#endif
+
+#endif
