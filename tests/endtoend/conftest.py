@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import clips, refused, wav
 
 from quant.errors import AudioError
 from quant.gates import PATTERNS, GatePattern
 from quant.reference import Enhanced, Pipeline
 from tinydsn.workflow.models import Model, load_model
+
+__all__ = ["clips", "refused", "wav"]
 
 RATE = 16000
 HOP = 256

@@ -10,73 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import CORE, HOP, Refused, board_file, needs_emulator
 
 from tinydsn.audio.files import write_wav
 from tinydsn.cli import invoke
 from tinydsn.codegen.board import board_root, load_board
 from tinydsn.workflow.models import load_model, pretrained
-
-HOP = 256
-CORE = "mps2-an386"
-Refused = Callable[..., str]
-
-
-@pytest.fixture
-def wav(tmp_path: Path) -> Path:
-    """A short recording that is in order."""
-    noise = np.random.default_rng(1).integers(-9000, 9000, 6 * HOP).astype(np.int16)
-    write_wav(tmp_path / "noisy.wav", noise)
-    return tmp_path / "noisy.wav"
-
-
-@pytest.fixture
-def clips(wav: Path) -> Path:
-    """A calibration folder."""
-    folder = wav.parent / "clips"
-    folder.mkdir()
-    shutil.copy(wav, folder)
-    return folder
-
-
-@pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
-    """Runs a command in the test's folder, checks how it fails, and returns its line."""
-    monkeypatch.delenv("TINYDSN_DEBUG", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def check(*arguments: object) -> str:
-        before = content(tmp_path)
-        code = invoke([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        lines = captured.err.splitlines()
-        assert code == 2, captured.err
-        assert captured.out == ""
-        assert [line.startswith("error: ") for line in lines] == [False] * (len(lines) - 1) + [True], lines
-        assert "internal" not in lines[-1]
-        assert content(tmp_path) == before
-        return lines[-1]
-
-    return check
-
-
-def content(folder: Path) -> dict[str, int | None]:
-    """Every file and folder with its size; what Python keeps of a user's module does not count."""
-    return {
-        str(path.relative_to(folder)): path.stat().st_size if path.is_file() else None
-        for path in folder.rglob("*")
-        if "__pycache__" not in path.parts
-    }
-
-
-def board_file(folder: Path, **changes: str) -> Path:
-    """A copy of the shipped board with some lines changed or (with "") left out."""
-    lines = (board_root() / f"{CORE}.toml").read_text().splitlines()
-    for key, value in changes.items():
-        (index,) = (i for i, line in enumerate(lines) if line.startswith(f"{key} ="))
-        lines[index] = f"{key} = {value}" if value else ""
-    path = folder / "mine.toml"
-    path.write_text("\n".join(lines))
-    return path
 
 
 def memory_file(folder: Path, flash: int, ram: int) -> Path:
@@ -88,18 +27,6 @@ def memory_file(folder: Path, flash: int, ram: int) -> Path:
     board = load_board(path)
     assert board.flash and board.ram and (board.flash.size, board.ram.size) == (flash, ram)
     return path
-
-
-def needs_emulator() -> None:
-    """Skip where the tools of the core are missing."""
-    from quant.errors import MissingTool
-    from tinydsn.codegen.toolchain import find_compiler, find_qemu
-
-    try:
-        find_compiler(load_board(CORE))
-        find_qemu()
-    except MissingTool as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(
@@ -333,59 +260,6 @@ def test_two_boards_of_one_name(wav: Path, refused: Refused) -> None:
     shutil.copy(board_root() / f"{CORE}.toml", folder)
     line = refused("verify", "dsn-s", "--wav", wav, "--board", f"{CORE},{folder / CORE}.toml")
     assert line == f"error: {folder / CORE}.toml: another board is named {CORE} too; rename the file"
-
-
-@pytest.mark.parametrize("verb", ["build", "run"])
-def test_no_compiler(verb: str, wav: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QEMU", "/bin/sh")
-    monkeypatch.setenv("TINYDSN_ARM_GCC", "/nowhere/arm-none-eabi-gcc")
-    more = ["--wav", wav, "--out", "out.wav"] if verb == "run" else ["-o", "made"]
-    line = refused(verb, "dsn-s", "--board", CORE, *more)
-    assert line.startswith("error: TINYDSN_ARM_GCC=/nowhere/arm-none-eabi-gcc was not found; install it: ")
-    monkeypatch.delenv("TINYDSN_ARM_GCC")
-    monkeypatch.setenv("PATH", str(wav.parent))
-    line = refused(verb, "dsn-s", "--board", CORE, *more)
-    assert line.startswith("error: arm-none-eabi-gcc was not found; install it: apt-get install ")
-    line = refused(verb, "dsn-s", "--board", "host", *more)
-    assert line == "error: no C compiler for the host; install one: apt-get install gcc libc6-dev"
-
-
-def test_no_cmsis(wav: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    needs_emulator()
-    monkeypatch.setenv("CMSIS_NN_ROOT", str(wav.parent))
-    line = refused("build", "dsn-s", "--board", CORE, "-o", "made")
-    assert "CMSIS_NN_ROOT=" in line and "it must hold Include/" in line
-
-
-def test_no_emulator(
-    wav: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("QEMU", "/nowhere/qemu-system-arm")
-    line = refused("run", "dsn-s", "--board", CORE, "--wav", wav, "--out", "out.wav")
-    assert line.startswith("error: QEMU=/nowhere/qemu-system-arm was not found; install it: apt-get install ")
-    verify = ["verify", "dsn-s", "--board", CORE, "--wav", str(wav), "--gates", "learned,max", "--json"]
-    assert invoke(verify) == 1
-    rows = json.loads(capsys.readouterr().out)["results"]
-    assert [row["status"] for row in rows] == ["skipped", "skipped"]
-    assert rows[0]["reason"].startswith("QEMU=/nowhere/qemu-system-arm was not found; install it: ")
-    assert invoke([*verify, "--allow-skip"]) == 0
-
-
-def test_a_board_without_an_emulator(wav: Path, refused: Refused) -> None:
-    needs_emulator()
-    board = board_file(wav.parent)
-    text = board.read_text().replace("[qemu]", "").replace('machine = "mps2-an386"', "")
-    board.write_text(text)
-    line = refused("run", "dsn-s", "--board", board, "--wav", wav, "--out", "out.wav")
-    assert line == "error: mine: QEMU does not have this board (its file has no table [qemu])"
-
-
-def test_building_needs_no_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needs_emulator()
-    monkeypatch.setenv("QEMU", "/nowhere/qemu-system-arm")
-    made = tmp_path / "made"
-    assert invoke(["build", "dsn-s", "--board", CORE, "-o", str(made), "--json"]) == 0
-    assert (made / "build" / "tinydsn.elf").is_file()
 
 
 @pytest.mark.parametrize("verb", ["generate", "build"])
