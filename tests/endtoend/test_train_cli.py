@@ -154,7 +154,7 @@ def test_losses_go_to_tensorboard(
 
 
 @pytest.mark.skipif(not dnsmos_available(), reason="DNSMOS is not installed (pip install 'tinydsn[metrics]')")
-def test_rate_makes_a_table_of_ratings(
+def test_rate_makes_a_table_of_ratings_to_train_with(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ratings = tmp_path / "ratings.safetensors"
@@ -162,6 +162,11 @@ def test_rate_makes_a_table_of_ratings(
     assert invoke([*arguments, "--size", "2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["mixtures"] == 2 and 1 <= told["ovrl"]["p10"] <= told["ovrl"]["p90"] <= 5
+    pooled = tmp_path / "pooled.toml"
+    pooled.write_text(TINY.replace("[mix]", '[guidance]\nkind = "rating"\n[mix]') + "pool = true\n")
+    where = ["--corpus", str(corpus), "--pool", str(tmp_path / "pool"), "--ratings", str(ratings)]
+    assert invoke(["train", str(pooled), *where, "-o", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert load_checkpoint(tmp_path / "out" / "model.safetensors").gates
 
 
 @pytest.mark.parametrize("name", recipe_names())

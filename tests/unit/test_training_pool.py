@@ -95,7 +95,15 @@ def test_ratings_of_another_pool_are_refused(
     with pytest.raises(ModelFileError) as caught:
         read_scores(path, "def")
     assert str(caught.value) == f"{path}: ratings of the pool abc, not of def; make them: `tinydsn rate`"
+    with pytest.raises(ModelFileError) as caught:
+        score_pool(waves, "def", path)
+    assert str(caught.value) == (
+        f"{path}: ratings of the pool abc, not of def; choose another --ratings or delete it"
+    )
     path.write_bytes(b"rubbish")
+    with pytest.raises(ModelFileError) as caught:
+        score_pool(waves, "def", path)
+    assert str(caught.value).startswith(f"{path}: no ratings of a pool (")
     with pytest.raises(ModelFileError) as caught:
         read_scores(path, "def")
     assert str(caught.value).startswith(f"{path}: no ratings of a pool (")

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from quant.errors import ConfigError
 from tinydsn.audio.files import replace_file
 from tinydsn.profiling.data import FRONT_END, Profile
 from tinydsn.profiling.tables import groups, tables
-from tinydsn.report import text
+from tinydsn.report.render import page_environment
 from tinydsn.report.svg import memory_map
 
 COLOURS = ("#2f6fdb", "#d9730d", "#12908a", "#b4389a", "#7a8a10", "#7350d6", "#cc3d3d", "#4d7f96", "#8c6d3f")
@@ -59,7 +57,7 @@ def write_page(profile: Profile, path: Path) -> None:
     Raises ConfigError for another ending.
     """
     check_path(path)
-    environment = _environment()
+    environment = page_environment("tinydsn.profiling")
     values: dict[str, Any] = {"profile": profile, "groups": instruction_chart(profile), "width": WIDTH}
     values |= {"bar": BAR, "label": LABEL}
     if path.suffix == ".html":
@@ -117,16 +115,3 @@ def chart(bars: dict[str, dict[str, float]]) -> Chart:
             x += width
         made.append(Bar(title, TOP + index * (BAR + GAP), tuple(row), total))
     return Chart(tuple(made), colours, TOP + len(bars) * (BAR + GAP))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("tinydsn.profiling", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("count", "compact", "size", "percent", "plain"):
-        environment.filters[name] = getattr(text, name)
-    return environment

@@ -46,7 +46,7 @@ def write_report(data: ReportData, folder: Path) -> Path:
 
 def render_page(data: ReportData, numbers: dict[str, Any]) -> str:
     """The page, below `LIMIT` bytes; ``numbers`` is `summary.report_json` of the data."""
-    template = _environment().get_template("report.html.j2")
+    template = page_environment("tinydsn.report").get_template("report.html.j2")
     common = {
         "data": data,
         "summary": numbers["summary"],
@@ -72,9 +72,10 @@ def render_page(data: ReportData, numbers: dict[str, Any]) -> str:
     raise ReportError(f"report: the page has {size} bytes (must be below {LIMIT}); give it fewer rows")
 
 
-def _environment() -> Environment:
+def page_environment(package: str) -> Environment:
+    """Templates of a package, strict and escaped, with the filters that pages write numbers by."""
     environment = Environment(
-        loader=PackageLoader("tinydsn.report", "templates"),
+        loader=PackageLoader(package, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -5,7 +5,7 @@ Everything heavy is imported by the fixture: pytest loads this module in every r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,11 +54,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def tinydsn_builds(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[dict[tuple[str, str], BoardFirmware]]:
+def tinydsn_builds() -> dict[tuple[str, str], BoardFirmware]:
     """What this session has built, by model and board."""
-    yield {}
+    return {}
 
 
 @pytest.fixture

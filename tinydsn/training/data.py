@@ -11,9 +11,17 @@ import torch
 from torch import Tensor
 
 from quant.errors import ConfigError
-from tinydsn.audio.corpus import load_bank, read_manifest, select
 from tinydsn.audio.mixing import draw_batch
-from tinydsn.training.pool import Banks, PoolOptions, Segments, read_scores, recipe_hash, rendered_pool
+from tinydsn.training.pool import (
+    Banks,
+    PoolOptions,
+    Segments,
+    load_banks,
+    read_scores,
+    read_table,
+    recipe_hash,
+    rendered_pool,
+)
 from tinydsn.training.recipe import Recipe
 
 VALID_MIXTURES = 48
@@ -83,25 +91,18 @@ def load_training_data(
 
     Raises ConfigError when the recipe wants the pool and its folder or ratings are not given.
     """
-    clips = read_manifest(corpus)
-    banks = {}
-    for split in ("train", "valid"):
-        loaded = []
-        for kind in ("speech", "noise", "rir"):
-            loaded.append(bank := load_bank(select(clips, kind, split), skipped=say))
-            say(f"{split} {kind}: {len(bank)} clips, {bank.seconds / 3600:.2f} h")
-        banks[split] = Banks(*loaded)
-    data = from_banks(banks["train"], banks["valid"], recipe)
+    train, valid = (load_banks(corpus, split, say) for split in ("train", "valid"))
+    data = from_banks(train, valid, recipe)
     if not recipe.train.pool:
         return data
     if cache is None or scores is None:
         raise ConfigError(
             "the recipe trains on the rated pool: give its --pool and --ratings (`tinydsn rate`)"
         )
-    options = PoolOptions()
-    waves = rendered_pool(banks["train"], options, cache)
-    segments = Segments(waves, read_scores(scores, recipe_hash(banks["train"], options)))
-    say(f"pool: {len(waves)} mixtures, mean OVRL {segments.scores[:, 2].mean():.2f}")
+    options = PoolOptions(size=len(read_table(scores)[1]))
+    ratings = read_scores(scores, recipe_hash(train, options))  # before minutes go into the waves
+    segments = Segments(rendered_pool(train, options, cache), ratings)
+    say(f"pool: {options.size} mixtures, mean OVRL {segments.scores[:, 2].mean():.2f}")
     seed, size, samples = recipe.train.seed, recipe.train.batch, recipe.mix.samples
     return TrainingData(
         lambda step: pool_batch(segments, samples, seed, step, size),

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from quant.errors import ConfigError, ModelFileError
-from tinydsn.audio.corpus import Bank
+from tinydsn.audio.corpus import Bank, load_bank, read_manifest, select
 from tinydsn.audio.files import replace_file
 from tinydsn.audio.metrics import SEGMENT, dnsmos
 from tinydsn.audio.mixing import MixOptions, draw
@@ -48,11 +48,21 @@ class PoolOptions:
 
 @dataclass(frozen=True)
 class Banks:
-    """The train split's speech, noise and room responses."""
+    """A split's speech, noise and room responses."""
 
     speech: Bank
     noise: Bank
     rooms: Bank
+
+
+def load_banks(corpus: Path, split: str, say: Callable[[str], None] | None = None) -> Banks:
+    """A split of a corpus, decoded; ``say`` is told of skipped files and of what was found."""
+    clips, loaded = read_manifest(corpus), []
+    for kind in ("speech", "noise", "rir"):
+        loaded.append(bank := load_bank(select(clips, kind, split), skipped=say))
+        if say:
+            say(f"{split} {kind}: {len(bank)} clips, {bank.seconds / 3600:.2f} h")
+    return Banks(*loaded)
 
 
 def recipe_hash(banks: Banks, options: PoolOptions) -> str:
@@ -103,18 +113,26 @@ def rendered_pool(
     return np.memmap(path, np.int16, "r", shape=shape)
 
 
-def read_scores(path: Path, key: str) -> np.ndarray:
-    """DNSMOS ratings (SIG, BAK, OVRL) float32 ``[size, 3]`` of the pool ``key``.
+def read_table(path: Path) -> tuple[str | None, np.ndarray]:
+    """The pool's hash and its ratings float32 ``[size, 3]``, NaN where one is missing.
 
-    Raises ModelFileError when the file is missing, damaged, of another pool, or not complete.
+    Raises ModelFileError when the file is missing or damaged.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), "numpy") as file:
-            found, scores = (file.metadata() or {}).get("pool"), file.get_tensor("scores")
+            return (file.metadata() or {}).get("pool"), file.get_tensor("scores")
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: no ratings of a pool ({error}); make them: `tinydsn rate`") from None
+
+
+def read_scores(path: Path, key: str) -> np.ndarray:
+    """DNSMOS ratings (SIG, BAK, OVRL) float32 ``[size, 3]`` of the pool ``key``.
+
+    Raises ModelFileError when the file is missing, damaged, of another pool, or not complete.
+    """
+    found, scores = read_table(path)
     if found != key:
         raise ModelFileError(f"{path}: ratings of the pool {found}, not of {key}; make them: `tinydsn rate`")
     if np.isnan(scores).any():
@@ -124,13 +142,17 @@ def read_scores(path: Path, key: str) -> np.ndarray:
 
 
 def score_pool(waves: np.ndarray, key: str, path: Path, say: Progress | None = None, every: int = 50) -> None:
-    """Rates every mixture's noisy wave and keeps the table in ``path``; goes on where it was stopped."""
+    """Rates every mixture's noisy wave and keeps the table in ``path``; goes on where it was stopped.
+
+    Raises ModelFileError when ``path`` is something else, or ratings of another pool.
+    """
     scores = np.full((len(waves), 3), np.nan, np.float32)
     if path.is_file():
-        from safetensors.numpy import load_file
-
-        old = load_file(path).get("scores", scores)
-        scores = old if old.shape == scores.shape else scores
+        found, scores = read_table(path)
+        if found != key:
+            raise ModelFileError(
+                f"{path}: ratings of the pool {found}, not of {key}; choose another --ratings or delete it"
+            )
     for index in np.flatnonzero(np.isnan(scores[:, 2])):
         scores[index] = dnsmos(waves[index, 0])
         if (index + 1) % every == 0 or index + 1 == len(waves):
@@ -176,11 +198,3 @@ class Segments:
             peak = float(np.abs(cut[0]).max())
             noisy[row], target[row] = cut * np.float32(min(gain, 0.99 / peak) if peak > 0 else 1.0)
         return noisy, target, self.scores[chosen, 2].astype(np.float32)
-
-
-def train_banks(corpus: Path) -> Banks:
-    """The train split of a corpus, decoded."""
-    from tinydsn.audio.corpus import load_bank, read_manifest, select
-
-    clips = read_manifest(corpus)
-    return Banks(*(load_bank(select(clips, kind, "train")) for kind in ("speech", "noise", "rir")))

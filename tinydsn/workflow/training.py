@@ -111,31 +111,26 @@ def rate_pool(
     corpus: Path, pool: Path, ratings: Path, size: int, watch: Callable[[str, int, int], None]
 ) -> dict[str, Any]:
     """Renders the pool of metric guidance into ``pool`` and rates it; goes on where it was stopped."""
+    import numpy as np
+
     from tinydsn.training.pool import (
         PoolOptions,
+        load_banks,
         read_scores,
         recipe_hash,
         rendered_pool,
         score_pool,
-        train_banks,
     )
 
-    banks, options = train_banks(corpus), PoolOptions(size=size)
+    banks, options = load_banks(corpus, "train"), PoolOptions(size=size)
     key = recipe_hash(banks, options)
     waves = rendered_pool(banks, options, pool, lambda done, total: watch("rendered", done, total))
     score_pool(waves, key, ratings, lambda done, total: watch("rated", done, total))
     scores = read_scores(ratings, key)
-    low, middle, high = (float(v) for v in sorted_quantiles(scores[:, 2]))
+    low, middle, high = (float(v) for v in np.quantile(scores[:, 2], (0.1, 0.5, 0.9)))
     return {
         "ratings": str(ratings),
         "pool": key,
         "mixtures": size,
         "ovrl": {"p10": round(low, 3), "median": round(middle, 3), "p90": round(high, 3)},
     }
-
-
-def sorted_quantiles(values: Any) -> Any:
-    """The 10th, 50th and 90th percentile."""
-    import numpy as np
-
-    return np.quantile(values, (0.1, 0.5, 0.9))
