@@ -1,7 +1,6 @@
 /* The fixed-point audio front end: PCM to features, mask to PCM, without a float operation.
  *
- * It equals FrontEndReference of quant/frontend/reference.py bit for bit, whose FFT is the portable C of
- * CMSIS-DSP's arm_cfft_q31; here its arithmetic is written anew. Needs GCC or Clang.
+ * It equals FrontEndReference of quant/frontend/reference.py bit for bit. Needs GCC or Clang.
  */
 #ifndef TINYDSN_FRONTEND_H
 #define TINYDSN_FRONTEND_H
@@ -12,10 +11,7 @@
 
 typedef struct {
     int16_t history[TINYDSN_FRONTEND_LATENCY]; /* PCM of the window before the next hop */
-    int32_t overlap[TINYDSN_FRONTEND_LATENCY]; /* unfinished output, eight fraction bits */
-    /* loudness of the hops in history, oldest first: bit b is set where bits b and b - 1 of a sample differ */
-    uint32_t steps[TINYDSN_FRONTEND_OVERLAPS - 1];
-    int32_t headroom; /* bits by which the last frame was shifted up */
+    int32_t overlap[TINYDSN_FRONTEND_LATENCY]; /* unfinished output, with fraction bits and half a step */
 } tinydsn_frontend_t;
 
 /* Forget all past samples. */
@@ -25,7 +21,7 @@ void tinydsn_frontend_reset(tinydsn_frontend_t *state);
  *
  * in:       [TINYDSN_FRONTEND_HOP] PCM
  * features: [TINYDSN_FRONTEND_BINS] |X| ** compression, saturated to 32767
- * spectrum: [TINYDSN_FRONTEND_WINDOW] written: Q31 real and imaginary parts in turn, line k at the place
+ * spectrum: [TINYDSN_FRONTEND_WINDOW] written: real and imaginary parts in turn, line k at the place
  *           whose number has the bits of k in reverse order, with the (real) Nyquist line in place of the
  *           imaginary part of line 0
  */

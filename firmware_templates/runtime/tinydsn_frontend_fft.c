@@ -4,183 +4,167 @@
 #if !TINYDSN_FRONTEND_VECTORS
 
 #define POINTS TINYDSN_FFT_POINTS
-#define BLOCKS TINYDSN_FFT_BLOCKS
-#define BLOCK TINYDSN_FFT_BLOCK
 
 #define FFT_INLINE inline __attribute__((always_inline))
 
-/* Words of the table for one butterfly: cosine and sine of one, two and three times its angle. */
-#define TURN 6
-
-/* Pass over four points that is neither first nor last: it divides by four. */
-static FFT_INLINE four_t middle(four_t x, const int32_t *turns, int back)
+/* LDM and STM, for which GCC does not find registers. */
+static FFT_INLINE four_t load_neighbours(const complex_t *p)
 {
-    four_t y = fft_combine(x, back);
-    y.a = fft_shifted(y.a, 2);
-    return fft_turn_three(y, turns, 0, back);
+#if TINYDSN_DSP
+    register int32_t r0 __asm("r2"), r1 __asm("r3"), r2 __asm("r4"), r3 __asm("r5");
+    register int32_t r4 __asm("r6"), r5 __asm("r8"), r6 __asm("r9"), r7 __asm("r10");
+    __asm("ldm %8, {r2, r3, r4, r5, r6, r8, r9, r10}"
+          : "=r"(r0), "=r"(r1), "=r"(r2), "=r"(r3), "=r"(r4), "=r"(r5), "=r"(r6), "=r"(r7)
+          : "r"(p), "m"(*(const complex_t(*)[4])p));
+    const four_t x = {{r0, r1}, {r2, r3}, {r4, r5}, {r6, r7}};
+#else
+    const four_t x = {p[0], p[1], p[2], p[3]};
+#endif
+    return x;
 }
 
-/* A middle pass over `blocks` blocks of points in their order. All passes are inlined, so that distances
- * are constants. */
+static FFT_INLINE void store_neighbours(complex_t *p, four_t y)
+{
+#if TINYDSN_DSP
+    register int32_t r0 __asm("r2") = y.a.re, r1 __asm("r3") = y.a.im, r2 __asm("r4") = y.b.re;
+    register int32_t r3 __asm("r5") = y.b.im, r4 __asm("r6") = y.c.re, r5 __asm("r8") = y.c.im;
+    register int32_t r6 __asm("r9") = y.d.re, r7 __asm("r10") = y.d.im;
+    __asm("stm %9, {r2, r3, r4, r5, r6, r8, r9, r10}"
+          : "=m"(*(complex_t(*)[4])p)
+          : "r"(r0), "r"(r1), "r"(r2), "r"(r3), "r"(r4), "r"(r5), "r"(r6), "r"(r7), "r"(p));
+#else
+    p[0] = y.a;
+    p[1] = y.b;
+    p[2] = y.c;
+    p[3] = y.d;
+#endif
+}
+
+/* A butterfly in its places, of which the first may lie before *points. */
+static FFT_INLINE void butterfly(complex_t **points, int32_t at_a, int32_t at_b, int32_t at_c, int32_t at_d,
+                                 const complex_t **turns, int back)
+{
+    const four_t y = fft_turn_combine(points, at_a, at_b, at_c, at_d, turns, back);
+    complex_t *p = *points;
+    fft_store(p + at_a, y.a);
+    fft_store(p + at_b, y.c);
+    fft_store(p + at_c, y.b);
+    fft_store(p + at_d, y.d);
+}
+
+/* A pass over `blocks` blocks of points in their order; a block has one turn. All passes are inlined, so that
+ * distances are constants. */
 static FFT_INLINE void forward_pass(complex_t *points, int32_t blocks)
 {
-    const int32_t quarter = POINTS / blocks / 4, step = TURN * blocks / BLOCKS;
-    for (complex_t *block = points; block < points + POINTS; block += 4 * quarter) {
-        const int32_t *turns = tinydsn_frontend_turns;
+    const int32_t quarter = POINTS / blocks / 4;
+    complex_t *p = points;
+    for (int32_t block = 0; block < blocks; block++, p += 3 * quarter) {
+        const complex_t *turns = (const complex_t *)tinydsn_frontend_turns;
+        turns += TINYDSN_FFT_TURN * reverse_bits((uint32_t)block, TINYDSN_FFT_BITS - 2);
 #pragma GCC unroll 1
-        for (complex_t *p = block; p < block + quarter; p++, turns += step) {
-            const four_t x = {
-                fft_load(&p[0]), fft_load(&p[quarter]), fft_load(&p[2 * quarter]), fft_load(&p[3 * quarter])
-            };
-            const four_t y = middle(x, turns, 0);
-            fft_store(&p[0], y.a);
-            fft_store(&p[quarter], y.c);
-            fft_store(&p[2 * quarter], y.b);
-            fft_store(&p[3 * quarter], y.d);
+        for (const complex_t *end = p + quarter; p < end; p++) {
+            butterfly(&p, 0, quarter, 2 * quarter, 3 * quarter, &turns, 0);
         }
     }
 }
 
-/* The same for the inverse FFT, over points whose places have their bits reversed. */
-static FFT_INLINE void inverse_pass(complex_t *points, int32_t blocks, int32_t bits)
+/* The last one, over blocks of four points. */
+static FFT_INLINE void forward_last(complex_t *p)
 {
-    const int32_t step = TURN * blocks / BLOCKS;
-    const int32_t *turns = tinydsn_frontend_turns;
-    for (uint32_t j = 0; j < (uint32_t)1 << bits; j++, turns += step) {
-        complex_t *p = points + 4 * blocks * (int32_t)reverse_bits(j, bits);
+    /* A block's number is counted in the upper bits, where it ends with 0. */
+    uint32_t block = 0;
+    do {
+        const complex_t *turns = (const complex_t *)tinydsn_frontend_turns;
+        turns += TINYDSN_FFT_TURN * reverse_bits(block, 32);
+        const four_t y = fft_turn_combine(&p, 0, 1, 2, 3, &turns, 0);
+        const four_t reordered = {y.a, y.c, y.b, y.d};
+        store_neighbours(p, reordered);
+        p += 4;
+        block += UINT32_C(1) << (34 - TINYDSN_FFT_BITS);
+    } while (block != 0);
+}
+
+/* A pass over blocks of four times `length` points whose places have their bits reversed. */
+static FFT_INLINE void inverse_pass(complex_t *points, int32_t length)
+{
+    const int32_t step = TINYDSN_FFT_TURN * (POINTS / 4 / length);
+    for (complex_t *p = points; p < points + POINTS; p += 3 * length) {
+        const complex_t *turns = (const complex_t *)tinydsn_frontend_turns;
 #pragma GCC unroll 1
-        for (const complex_t *end = p + blocks; p < end; p++) {
-            const four_t x = {
-                fft_load(&p[0]), fft_load(&p[2 * blocks]), fft_load(&p[blocks]), fft_load(&p[3 * blocks])
-            };
-            const four_t y = middle(x, turns, 1);
-            fft_store(&p[0], y.a);
-            fft_store(&p[blocks], y.b);
-            fft_store(&p[2 * blocks], y.c);
-            fft_store(&p[3 * blocks], y.d);
+        for (const complex_t *end = p + length; p < end; p++, turns += step) {
+            butterfly(&p, 0, 2 * length, length, 3 * length, &turns, 1);
         }
     }
 }
 
-/* Last forward pass, over neighbours. */
-static FFT_INLINE void forward_last(complex_t *points)
+/* The last one, over one block. */
+static FFT_INLINE void inverse_last(complex_t *points)
 {
+    /* LDRD reaches 1020 bytes either way. */
+    const int32_t middle = POINTS / 8 * 3;
+    const complex_t *turns = (const complex_t *)tinydsn_frontend_turns;
+    complex_t *p = points + middle;
+    LOAD_LATE(p, points);
 #pragma GCC unroll 1
-    for (complex_t *p = points; p < points + POINTS; p += 4) {
-        const four_t x = {fft_load(&p[0]), fft_load(&p[1]), fft_load(&p[2]), fft_load(&p[3])};
-        const four_t y = fft_combine(x, 0);
-        p[0].re = shift_left(y.a.re, BLOCKS - 1);
-        p[0].im = shift_left(y.a.im, BLOCKS - 1);
-        p[1].re = shift_left(y.c.re, BLOCKS - 1);
-        p[1].im = shift_left(y.c.im, BLOCKS - 1);
-        p[2].re = shift_left(y.b.re, BLOCKS - 1);
-        p[2].im = shift_left(y.b.im, BLOCKS - 1);
-        p[3].re = shift_left(y.d.re, BLOCKS - 1);
-        p[3].im = shift_left(y.d.im, BLOCKS - 1);
+    for (const complex_t *end = p + POINTS / 4; p < end; p++, turns += TINYDSN_FFT_TURN) {
+        butterfly(&p, -middle, POINTS / 2 - middle, POINTS / 4 - middle, POINTS / 4 * 3 - middle, &turns, 1);
     }
 }
 
-#if TINYDSN_FFT_BITS % 2
-/* First pass over four points of the two blocks, in their order. */
-static void forward_first(complex_t *points)
-{
-    const int32_t quarter = BLOCK / 4;
-    for (complex_t *block = points; block < points + POINTS; block += BLOCK) {
-        const int32_t *turns = tinydsn_frontend_turns;
-#pragma GCC unroll 1
-        for (complex_t *p = block; p < block + quarter; p++, turns += TURN) {
-            const four_t x = {
-                fft_load(&p[0]), fft_load(&p[quarter]), fft_load(&p[2 * quarter]), fft_load(&p[3 * quarter])
-            };
-            const four_t y = fft_first(fft_divided(x, 4), turns, 0);
-            fft_store(&p[0], y.a);
-            fft_store(&p[quarter], y.c);
-            fft_store(&p[2 * quarter], y.b);
-            fft_store(&p[3 * quarter], y.d);
-        }
-    }
-}
-
-/* First inverse pass, over two points; places have their bits reversed. */
-static void inverse_two(complex_t *points)
-{
-    const int32_t *turn = tinydsn_frontend_half_turns;
-    for (uint32_t j = 0; j < POINTS / 2; j++, turn += 2) {
-        complex_t *p = points + 2 * reverse_bits(j, TINYDSN_FFT_BITS - 1);
-        const complex_t a = fft_shifted(p[0], 2), b = fft_shifted(p[1], 2);
-        const complex_t difference = {a.re - b.re, a.im - b.im};
-        p[0].re = a.re + b.re;
-        p[0].im = a.im + b.im;
-        const int32_t re = mul_high_round(difference.re, turn[0]);
-        const int32_t im = mul_high_round(difference.im, turn[0]);
-        p[1].re = shift_left(mul_high_sub_round(re, difference.im, turn[1]), 1);
-        p[1].im = shift_left(mul_high_add_round(im, difference.re, turn[1]), 1);
-    }
-}
-#endif
-
-/* First inverse pass over four points, which are neighbours (or every other point, of two blocks). */
+/* First inverse pass, over neighbours. */
 static FFT_INLINE void inverse_first(complex_t *points)
 {
-    const int32_t *turns = tinydsn_frontend_turns;
-    for (uint32_t j = 0; j < BLOCK / 4; j++, turns += TURN) {
-        complex_t *p = points + 4 * BLOCKS * reverse_bits(j, TINYDSN_FFT_BITS / 2 * 2 - 2);
 #pragma GCC unroll 1
-        for (const complex_t *end = p + BLOCKS; p < end; p++) {
-            const four_t x = {
-                fft_load(&p[0]), fft_load(&p[2 * BLOCKS]), fft_load(&p[BLOCKS]), fft_load(&p[3 * BLOCKS])
-            };
-            const four_t y = fft_first(fft_divided(x, 4), turns, 1);
-            fft_store(&p[0], y.a);
-            fft_store(&p[BLOCKS], y.b);
-            fft_store(&p[2 * BLOCKS], y.c);
-            fft_store(&p[3 * BLOCKS], y.d);
-        }
+    for (complex_t *p = points; p < points + POINTS; p += TINYDSN_FFT_FIRST) {
+#if TINYDSN_FFT_BITS % 2
+        const complex_t a = fft_load(&p[0]), b = fft_load(&p[1]);
+        const complex_t sum = {a.re + b.re, a.im + b.im}, difference = {a.re - b.re, a.im - b.im};
+        fft_store(&p[0], sum);
+        fft_store(&p[1], difference);
+#else
+        const four_t x = load_neighbours(p);
+        const four_t reordered = {x.a, x.c, x.b, x.d};
+        store_neighbours(p, fft_combine(reordered, 1));
+#endif
     }
 }
 
-/* What behind a first pass over four points remains but for the last pass: at most five passes. */
-#define HAS_PASS(blocks) ((blocks) < POINTS / 4)
-#define PASS_BITS(number) (TINYDSN_FFT_BITS / 2 * 2 - 2 - 2 * (number))
+/* Passes between the first and the last: at most four. */
+#define HAS_PASS(blocks) ((blocks) < POINTS)
 
 void tinydsn_fft_forward(complex_t *points)
 {
-#if TINYDSN_FFT_BITS % 2
-    forward_first(points);
+#if HAS_PASS(4 * TINYDSN_FFT_FIRST)
+    forward_pass(points, TINYDSN_FFT_FIRST);
 #endif
-#if HAS_PASS(4 * BLOCKS)
-    forward_pass(points, 4 * BLOCKS);
+#if HAS_PASS(16 * TINYDSN_FFT_FIRST)
+    forward_pass(points, 4 * TINYDSN_FFT_FIRST);
 #endif
-#if HAS_PASS(16 * BLOCKS)
-    forward_pass(points, 16 * BLOCKS);
+#if HAS_PASS(64 * TINYDSN_FFT_FIRST)
+    forward_pass(points, 16 * TINYDSN_FFT_FIRST);
 #endif
-#if HAS_PASS(64 * BLOCKS)
-    forward_pass(points, 64 * BLOCKS);
-#endif
-#if HAS_PASS(256 * BLOCKS)
-    forward_pass(points, 256 * BLOCKS);
+#if HAS_PASS(256 * TINYDSN_FFT_FIRST)
+    forward_pass(points, 64 * TINYDSN_FFT_FIRST);
 #endif
     forward_last(points);
 }
 
 void tinydsn_fft_inverse(complex_t *points)
 {
-#if TINYDSN_FFT_BITS % 2
-    inverse_two(points);
-#endif
     inverse_first(points);
-#if HAS_PASS(4 * BLOCKS)
-    inverse_pass(points, 4 * BLOCKS, PASS_BITS(1));
+#if HAS_PASS(4 * TINYDSN_FFT_FIRST)
+    inverse_pass(points, TINYDSN_FFT_FIRST);
 #endif
-#if HAS_PASS(16 * BLOCKS)
-    inverse_pass(points, 16 * BLOCKS, PASS_BITS(2));
+#if HAS_PASS(16 * TINYDSN_FFT_FIRST)
+    inverse_pass(points, 4 * TINYDSN_FFT_FIRST);
 #endif
-#if HAS_PASS(64 * BLOCKS)
-    inverse_pass(points, 64 * BLOCKS, PASS_BITS(3));
+#if HAS_PASS(64 * TINYDSN_FFT_FIRST)
+    inverse_pass(points, 16 * TINYDSN_FFT_FIRST);
 #endif
-#if HAS_PASS(256 * BLOCKS)
-    inverse_pass(points, 256 * BLOCKS, PASS_BITS(4));
+#if HAS_PASS(256 * TINYDSN_FFT_FIRST)
+    inverse_pass(points, 64 * TINYDSN_FFT_FIRST);
 #endif
+    inverse_last(points);
 }
 
 #endif

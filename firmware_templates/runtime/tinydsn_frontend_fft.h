@@ -1,11 +1,11 @@
-/* The front end's complex FFT of TINYDSN_FRONTEND_WINDOW / 2 points, in passes.
+/* The front end's complex FFT of TINYDSN_FRONTEND_WINDOW / 2 points, in passes over four points (and a first one
+ * over two, where the number of points is no power of four).
  *
- * It computes what CMSIS-DSP's portable arm_cfft_q31 does, bit for bit, in both directions (four points a
- * pass, each pass divides by four; a first pass over two points where the length is no power of four). It
- * differs in where numbers lie: the forward FFT leaves line k at place reverse(k), the bits of k in
- * reverse order, and the inverse one takes the lines from there and leaves the samples in their order, so
- * that nothing is ever sorted. The first forward pass and the last inverse pass are split into butterflies,
- * which the front end calls where it windows the samples.
+ * Points are turned before they are added (decimation in time). The first pass only adds. In all others a turn
+ * halves, and the point that is not turned is shifted within its additions. The forward FFT leaves line k at place
+ * reverse(k), the bits of k in reverse order, and the inverse one takes the lines from there and leaves the samples
+ * in their order, so that nothing is ever sorted. The first forward pass is made where the front end windows the
+ * samples.
  */
 #ifndef TINYDSN_FRONTEND_FFT_H
 #define TINYDSN_FRONTEND_FFT_H
@@ -16,16 +16,16 @@
 #define TINYDSN_FFT_POINTS (TINYDSN_FRONTEND_WINDOW / 2)
 #define TINYDSN_FFT_BITS TINYDSN_FRONTEND_FFT_BITS
 
-/* Blocks that passes over four points start with: 2 behind a pass over two points. */
-#define TINYDSN_FFT_BLOCKS (1 + TINYDSN_FFT_BITS % 2)
+/* Points that the first pass adds. */
+#define TINYDSN_FFT_FIRST (TINYDSN_FFT_BITS % 2 ? 2 : 4)
 
-/* Points of one such block. */
-#define TINYDSN_FFT_BLOCK (TINYDSN_FFT_POINTS / TINYDSN_FFT_BLOCKS)
+/* A butterfly's angles in the table: cosine and sine of one, two and three times its own. */
+#define TINYDSN_FFT_TURN 3
 
 /* Whether the steps of tinydsn_frontend_mve*.c are there: on cores with vectors, for windows that overlap
  * by half and have a power of four points. */
 #define TINYDSN_FRONTEND_VECTORS \
-    (TINYDSN_MVE && TINYDSN_FRONTEND_OVERLAPS == 2 && TINYDSN_FFT_BLOCKS == 1 && TINYDSN_FFT_POINTS >= 64)
+    (TINYDSN_MVE && TINYDSN_FRONTEND_OVERLAPS == 2 && TINYDSN_FFT_FIRST == 4 && TINYDSN_FFT_POINTS >= 64)
 
 typedef struct {
     int32_t re;
@@ -37,34 +37,40 @@ typedef struct {
     complex_t a, b, c, d;
 } four_t;
 
-/* All forward passes behind the first one. */
+/* All forward passes but the first. */
 void tinydsn_fft_forward(complex_t *points);
 
-/* All inverse passes but the last one over four points. */
+/* All inverse passes. */
 void tinydsn_fft_inverse(complex_t *points);
 
-/* Member by member: GCC copies a whole structure through the stack. */
+typedef int64_t __attribute__((may_alias, aligned(4))) words_t;
+
+/* LDRD and STRD, which GCC does not find in every case; Uv are addresses that they can have. */
 static inline complex_t fft_load(const complex_t *point)
 {
-    complex_t x = {point->re, point->im};
-    TOGETHER(x.re, x.im);
+    complex_t x;
+#if TINYDSN_DSP
+    __asm("ldrd %0, %1, %2" : "=r"(x.re), "=r"(x.im) : "Uv"(*(const words_t *)point));
+#else
+    x = *point;
+#endif
     return x;
 }
 
 static inline void fft_store(complex_t *point, complex_t x)
 {
-    TOGETHER(x.re, x.im);
-    point->re = x.re;
-    point->im = x.im;
+#if TINYDSN_DSP
+    __asm("strd %1, %2, %0" : "=Uv"(*(words_t *)point) : "r"(x.re), "r"(x.im));
+#else
+    *point = x;
+#endif
 }
 
-/* Sums and differences of four points, ready to be turned; `back` is 1 for the inverse FFT. */
-static inline four_t fft_combine(four_t x, int back)
+/* Sums of four points from those of two; `back` is 1 for the inverse FFT. */
+static inline four_t fft_sums(complex_t ac, complex_t a_c, complex_t b, complex_t d, int back)
 {
-    const complex_t ac = {x.a.re + x.c.re, x.a.im + x.c.im};
-    const complex_t a_c = {x.a.re - x.c.re, x.a.im - x.c.im};
-    const complex_t bd = {x.b.re + x.d.re, x.b.im + x.d.im};
-    const complex_t b_d = {x.b.re - x.d.re, x.b.im - x.d.im};
+    const complex_t bd = {b.re + d.re, b.im + d.im};
+    const complex_t b_d = {b.re - d.re, b.im - d.im};
     const complex_t plus = {a_c.re + b_d.im, a_c.im - b_d.re};
     const complex_t minus = {a_c.re - b_d.im, a_c.im + b_d.re};
     const four_t y = {
@@ -76,57 +82,51 @@ static inline four_t fft_combine(four_t x, int back)
     return y;
 }
 
-/* Half of x turned by an angle with this cosine and sine, clockwise unless `back`. Each product is rounded down
- * by itself, as CMSIS-DSP does. */
-static inline complex_t fft_turn(complex_t x, int32_t cosine, int32_t sine, int back)
+/* A butterfly of the first pass. */
+static inline four_t fft_combine(four_t x, int back)
 {
-    complex_t y;
+    const complex_t ac = {x.a.re + x.c.re, x.a.im + x.c.im};
+    const complex_t a_c = {x.a.re - x.c.re, x.a.im - x.c.im};
+    return fft_sums(ac, a_c, x.b, x.d, back);
+}
+
+/* Half of x turned by an angle, clockwise unless `back`; each product is rounded. */
+static inline complex_t fft_turn(complex_t x, complex_t by, int back)
+{
+    complex_t y = {mul_high_round(x.re, by.re), mul_high_round(x.im, by.re)};
     if (back) {
-        y.re = mul_high(x.re, cosine) - mul_high(x.im, sine);
-        y.im = mul_high_add(mul_high(x.im, cosine), x.re, sine);
+        y.re = mul_high_sub_round(y.re, x.im, by.im);
+        y.im = mul_high_add_round(y.im, x.re, by.im);
     } else {
-        y.re = mul_high_add(mul_high(x.re, cosine), x.im, sine);
-        y.im = mul_high(x.im, cosine) - mul_high(x.re, sine);
+        y.re = mul_high_add_round(y.re, x.im, by.im);
+        y.im = mul_high_sub_round(y.im, x.re, by.im);
     }
     return y;
 }
 
-/* Turns b, c and d by the angles of a table entry and shifts them left by 1 or right by 1. */
-static inline four_t fft_turn_three(four_t x, const int32_t *turns, int left, int back)
+/* A butterfly of any other pass: the points at p[at_b], p[at_c] and p[at_d] are turned by the angles of a table
+ * entry. They are loaded one by one, as registers become free. */
+static inline four_t fft_turn_combine(complex_t **points, int32_t at_a, int32_t at_b, int32_t at_c,
+                                      int32_t at_d, const complex_t **turns, int back)
 {
-    LOAD_LATE(turns, x.b.re);
-    x.b = fft_turn(x.b, turns[0], turns[1], back);
-    x.b.re = left ? shift_left(x.b.re, 1) : x.b.re >> 1;
-    x.b.im = left ? shift_left(x.b.im, 1) : x.b.im >> 1;
-    LOAD_LATE(turns, x.b.re);
-    x.c = fft_turn(x.c, turns[2], turns[3], back);
-    x.c.re = left ? shift_left(x.c.re, 1) : x.c.re >> 1;
-    x.c.im = left ? shift_left(x.c.im, 1) : x.c.im >> 1;
-    LOAD_LATE(turns, x.c.re);
-    x.d = fft_turn(x.d, turns[4], turns[5], back);
-    x.d.re = left ? shift_left(x.d.re, 1) : x.d.re >> 1;
-    x.d.im = left ? shift_left(x.d.im, 1) : x.d.im >> 1;
-    return x;
-}
-
-/* First pass over four points, which have been divided by 16. */
-static inline four_t fft_first(four_t x, const int32_t *turns, int back)
-{
-    return fft_turn_three(fft_combine(x, back), turns, 1, back);
-}
-
-static inline complex_t fft_shifted(complex_t x, int32_t bits)
-{
-    const complex_t y = {x.re >> bits, x.im >> bits};
-    return y;
-}
-
-static inline four_t fft_divided(four_t x, int32_t bits)
-{
-    const four_t y = {
-        fft_shifted(x.a, bits), fft_shifted(x.b, bits), fft_shifted(x.c, bits), fft_shifted(x.d, bits)
-    };
-    return y;
+    complex_t *p = *points;
+    const complex_t *by = *turns;
+    four_t x;
+    x.c = fft_turn(fft_load(p + at_c), fft_load(by + 1), back);
+    LOAD_LATE(p, x.c.re);
+    LOAD_LATE(by, x.c.im);
+    x.a = fft_load(p + at_a);
+    const complex_t ac = {add_half(x.c.re, x.a.re), add_half(x.c.im, x.a.im)};
+    complex_t a_c = {half_sub(x.a.re, x.c.re), half_sub(x.a.im, x.c.im)};
+    LOAD_LATE(p, a_c.re);
+    LOAD_LATE(by, a_c.im);
+    x.b = fft_turn(fft_load(p + at_b), fft_load(by), back);
+    LOAD_LATE(p, x.b.re);
+    LOAD_LATE(by, x.b.im);
+    x.d = fft_turn(fft_load(p + at_d), fft_load(by + 2), back);
+    *points = p;
+    *turns = by;
+    return fft_sums(ac, a_c, x.b, x.d, back);
 }
 
 #endif

@@ -8,8 +8,8 @@
 
 #define LANES 4
 
-/* Keeps a calculation that takes vector `input` behind that of vector `value`: there are eight registers. */
-#define VECTOR_AFTER(input, value) __asm("" : "+w"(input) : "w"(value))
+/* Keeps loads through `pointer` behind the calculation of vector `value`: there are eight registers. */
+#define POINTER_AFTER(pointer, value) __asm("" : "+r"(pointer) : "w"(value))
 
 /* Real and imaginary parts of four points. */
 typedef struct {
@@ -36,6 +36,16 @@ static inline void store_words(int32_t *words, points_t x)
     const uint32x4_t even = vidupq_n_u32(0, 2);
     vstrwq_scatter_shifted_offset_s32(words, even, x.re);
     vstrwq_scatter_shifted_offset_s32(words + 1, even, x.im);
+}
+
+/* A load that is not made before `value`. */
+static inline points_t load_after(const complex_t *points, int32x4_t value)
+{
+    const int32_t *words = (const int32_t *)points;
+    POINTER_AFTER(words, value);
+    const int32x4x2_t both = vld2q_s32(words);
+    const points_t x = {both.val[0], both.val[1]};
+    return x;
 }
 
 static inline points_t load(const complex_t *points)
@@ -98,16 +108,12 @@ static inline points_t minus_i(points_t x, points_t y)
     return z;
 }
 
-static inline points_t shifted(points_t x, int32_t left)
+/* Sums of four points, of which a is halved, from those of b and d. */
+static inline butterflies_t sums_with(points_t a, points_t c, points_t bd, points_t b_d, int back)
 {
-    x.re = vshlq_r_s32(x.re, left);
-    x.im = vshlq_r_s32(x.im, left);
-    return x;
-}
-
-static inline butterflies_t combine(butterflies_t x, int back)
-{
-    const points_t ac = plus(x.a, x.c), bd = plus(x.b, x.d), a_c = minus(x.a, x.c), b_d = minus(x.b, x.d);
+    a.re = vshrq_n_s32(a.re, 1);
+    a.im = vshrq_n_s32(a.im, 1);
+    const points_t ac = plus(a, c), a_c = minus(a, c);
     const butterflies_t y = {
         plus(ac, bd), back ? plus_i(a_c, b_d) : minus_i(a_c, b_d),
         minus(ac, bd), back ? minus_i(a_c, b_d) : plus_i(a_c, b_d),
@@ -115,40 +121,47 @@ static inline butterflies_t combine(butterflies_t x, int back)
     return y;
 }
 
-/* Half of x turned by the angles of table entries, which lie `words` apart; see fft_turn. */
-static inline points_t turn(points_t x, const int32_t *entry, uint32x4_t words, int back)
+/* Sums of four points from those of two. */
+static inline butterflies_t sums(points_t ac, points_t a_c, points_t b, points_t d, int back)
 {
-    const int32x4_t cosine = vldrwq_gather_shifted_offset_s32(entry, words);
-    const int32x4_t sine = vldrwq_gather_shifted_offset_s32(entry + 1, words);
-    points_t y;
-    if (back) {
-        y.re = vsubq_s32(vmulhq_s32(x.re, cosine), vmulhq_s32(x.im, sine));
-        y.im = vaddq_s32(vmulhq_s32(x.im, cosine), vmulhq_s32(x.re, sine));
-    } else {
-        y.re = vaddq_s32(vmulhq_s32(x.re, cosine), vmulhq_s32(x.im, sine));
-        y.im = vsubq_s32(vmulhq_s32(x.im, cosine), vmulhq_s32(x.re, sine));
-    }
+    const points_t bd = plus(b, d), b_d = minus(b, d);
+    const butterflies_t y = {
+        plus(ac, bd), back ? plus_i(a_c, b_d) : minus_i(a_c, b_d),
+        minus(ac, bd), back ? minus_i(a_c, b_d) : plus_i(a_c, b_d),
+    };
     return y;
 }
 
-/* The sums of a butterfly go to their places one by one: there are eight vector registers. */
-static inline void put_turned(complex_t *b, complex_t *c, complex_t *d, butterflies_t x, const int32_t *turns,
-                              uint32x4_t words, int left, int back)
+/* Butterflies of the first pass. */
+static inline butterflies_t combine(butterflies_t x, int back)
 {
-    x.c = shifted(turn(x.c, turns + 2, words, back), left);
-    store(c, x.c);
-    VECTOR_AFTER(x.b.re, x.c.re);
-    VECTOR_AFTER(x.b.im, x.c.im);
-    x.b = shifted(turn(x.b, turns, words, back), left);
-    store(b, x.b);
-    VECTOR_AFTER(x.d.re, x.b.re);
-    VECTOR_AFTER(x.d.im, x.b.im);
-    store(d, shifted(turn(x.d, turns + 4, words, back), left));
+    return sums(plus(x.a, x.c), minus(x.a, x.c), x.b, x.d, back);
 }
 
-static inline butterflies_t divided_by_16(butterflies_t x)
+/* Half of x turned by angles; see fft_turn. */
+static inline points_t turned(points_t x, int32x4_t cosine, int32x4_t sine, int back)
 {
-    const butterflies_t y = {shifted(x.a, -4), shifted(x.b, -4), shifted(x.c, -4), shifted(x.d, -4)};
+    points_t y = {vrmulhq_s32(x.re, cosine), vrmulhq_s32(x.im, cosine)};
+    const int32x4_t other = vnegq_s32(sine);
+    y.re = vaddq_s32(y.re, vrmulhq_s32(x.im, back ? other : sine));
+    y.im = vaddq_s32(y.im, vrmulhq_s32(x.re, back ? sine : other));
+    return y;
+}
+
+/* The same by the angles of table entries that lie `words` apart. */
+static inline points_t turned_by(points_t x, const int32_t *entry, uint32x4_t words, int back)
+{
+    const int32x4_t cosine = vldrwq_gather_shifted_offset_s32(entry, words);
+    return turned(x, cosine, vldrwq_gather_shifted_offset_s32(entry + 1, words), back);
+}
+
+/* The same, clockwise, by one angle. Entries are even, so that a doubling product takes half of them. */
+static inline points_t turned_alike(points_t x, const int32_t *entry)
+{
+    const int32_t cosine = entry[0] >> 1, sine = entry[1] >> 1;
+    points_t y = {vqrdmulhq_n_s32(x.re, cosine), vqrdmulhq_n_s32(x.im, cosine)};
+    y.re = vqrdmlahq_n_s32(y.re, x.im, sine);
+    y.im = vqrdmlahq_n_s32(y.im, x.re, -sine);
     return y;
 }
 

@@ -4,25 +4,23 @@
 #if !TINYDSN_FRONTEND_VECTORS
 
 /* Weights of two samples that follow each other, in the window's rising and in its falling half. */
-static inline complex_t rising(const int32_t *sine)
+static inline complex_t rising(const int32_t *weights)
 {
-    const complex_t weights = {sine[0], sine[1]};
-    return weights;
+    return fft_load((const complex_t *)weights);
 }
 
-static inline complex_t falling(const int32_t *sine)
+static inline complex_t falling(const int32_t *weights)
 {
-    const complex_t weights = {sine[0], sine[-1]};
-    return weights;
+    const complex_t reversed = fft_load((const complex_t *)(weights - 1));
+    const complex_t pair = {reversed.im, reversed.re};
+    return pair;
 }
 
-/* Two samples that follow each other, windowed: Q31 at headroom 0. */
-static inline complex_t windowed(const int16_t *samples, int32_t headroom, complex_t weights)
+/* Two samples that follow each other, windowed. */
+static inline complex_t windowed(const int16_t *samples, complex_t weights)
 {
     const uint32_t pair = tinydsn_load32(samples);
-    const int32_t first = (int32_t)(pair << (FRAME_BITS - 14 + headroom));
-    const int32_t second = (int32_t)((pair >> 16) << (FRAME_BITS - 14 + headroom));
-    const complex_t point = {mul_high_round(first, weights.re), mul_high_round(second, weights.im)};
+    const complex_t point = {mul_low_half(weights.re, pair), mul_high_half(weights.im, pair)};
     return point;
 }
 
@@ -32,52 +30,67 @@ static inline const int16_t *sample(const tinydsn_frontend_t *state, const int16
     return n < LATENCY ? state->history + n : in + (n - LATENCY);
 }
 
-/* Places and the FFT's first pass have legs of this many samples; a leg may have its end in the hop. */
-#define LEG (LINES_BITS % 2 ? WINDOW / 2 : WINDOW / 4)
+/* The FFT's first pass has legs of this many samples; a leg may have its end in the hop. */
+#define LEG (WINDOW / TINYDSN_FFT_FIRST)
 #define PART (LEG < HOP ? LEG : HOP)
 
-void tinydsn_frontend_first_pass(const tinydsn_frontend_t *state, const int16_t *in, int32_t headroom,
-                                 complex_t *points)
+/* Between the four points of a butterfly over all lines: LDRD reaches 1020 bytes either way. */
+#define MIDDLE (LINES / 8 * 3)
+
+void tinydsn_frontend_first_pass(const tinydsn_frontend_t *state, const int16_t *in, complex_t *points)
 {
-    const int32_t *sine = tinydsn_frontend_sine;
+    for (int32_t part = 0; part < LEG; part += PART) {
+        const int32_t *up = tinydsn_frontend_analysis_weights + part;
+        const int32_t *down = tinydsn_frontend_analysis_weights + WINDOW / 2 - part;
 #if LINES_BITS % 2
-    const int32_t *turn = tinydsn_frontend_half_turns;
-    for (int32_t part = 0; part < LEG; part += PART) {
-        const int16_t *in_a = sample(state, in, part), *in_b = sample(state, in, WINDOW / 2 + part);
-        const int32_t *up = sine + part, *down = sine + WINDOW / 2 - part;
-        for (int32_t n = 0; n < PART; n += 2, points++, turn += 2) {
-            const complex_t a = fft_shifted(windowed(in_a + n, headroom, rising(up + n)), 2);
-            const complex_t b = fft_shifted(windowed(in_b + n, headroom, falling(down - n)), 2);
-            const complex_t difference = {a.re - b.re, a.im - b.im};
-            const int32_t re = mul_high_round(difference.re, turn[0]);
-            const int32_t im = mul_high_round(difference.im, turn[0]);
-            points[0].re = a.re + b.re;
-            points[0].im = a.im + b.im;
-            points[LINES / 2].re = shift_left(mul_high_add_round(re, difference.im, turn[1]), 1);
-            points[LINES / 2].im = shift_left(mul_high_sub_round(im, difference.re, turn[1]), 1);
+        const int16_t *in_a = sample(state, in, part), *in_b = sample(state, in, LEG + part);
+        for (int32_t n = 0; n < PART; n += 2, points++) {
+            const complex_t a = windowed(in_a + n, rising(up + n)), b = windowed(in_b + n, falling(down - n));
+            const complex_t sum = {a.re + b.re, a.im + b.im}, difference = {a.re - b.re, a.im - b.im};
+            fft_store(&points[0], sum);
+            fft_store(&points[LINES / 2], difference);
         }
-    }
 #else
-    const int32_t *turns = tinydsn_frontend_turns;
-    for (int32_t part = 0; part < LEG; part += PART) {
         const int16_t *in_a = sample(state, in, part), *in_b = sample(state, in, LEG + part);
         const int16_t *in_c = sample(state, in, 2 * LEG + part), *in_d = sample(state, in, 3 * LEG + part);
-        const int32_t *up = sine + part, *down = sine + WINDOW / 2 - part;
-        for (int32_t n = 0; n < PART; n += 2, points++, turns += 6) {
-            const four_t x = {
-                windowed(in_a + n, headroom, rising(up + n)),
-                windowed(in_b + n, headroom, rising(up + LEG + n)),
-                windowed(in_c + n, headroom, falling(down - n)),
-                windowed(in_d + n, headroom, falling(down - LEG - n)),
-            };
-            const four_t y = fft_first(fft_divided(x, 4), turns, 0);
-            fft_store(&points[0], y.a);
-            fft_store(&points[LINES / 4], y.c);
-            fft_store(&points[LINES / 2], y.b);
-            fft_store(&points[LINES / 4 * 3], y.d);
+        complex_t *middle = points + MIDDLE;
+        points += PART / 2;
+        for (const complex_t *end = middle + PART / 2; middle < end; middle++) {
+            four_t x;
+            x.a = windowed(in_a, rising(up));
+            x.c = windowed(in_c, falling(down));
+            const complex_t ac = {x.a.re + x.c.re, x.a.im + x.c.im};
+            complex_t a_c = {x.a.re - x.c.re, x.a.im - x.c.im};
+            LOAD_LATE(up, a_c.re);
+            LOAD_LATE(down, a_c.im);
+            x.b = windowed(in_b, rising(up + LEG));
+            LOAD_LATE(down, x.b.re);
+            x.d = windowed(in_d, falling(down - LEG));
+            const four_t y = fft_sums(ac, a_c, x.b, x.d, 0);
+            LOAD_LATE(middle, x.d.re);
+            fft_store(&middle[-MIDDLE], y.a);
+            fft_store(&middle[LINES / 4 - MIDDLE], y.c);
+            fft_store(&middle[LINES / 2 - MIDDLE], y.b);
+            fft_store(&middle[LINES / 4 * 3 - MIDDLE], y.d);
+            up += 2, down -= 2;
+            in_a += 2, in_b += 2, in_c += 2, in_d += 2;
         }
-    }
 #endif
+    }
+}
+
+/* Makes two lines from each other. */
+static inline void split_two(complex_t *place, complex_t *mirror, const complex_t *turn)
+{
+    complex_t a = fft_load(place), b = fft_load(mirror);
+    const complex_t doubled = {a.re + b.re, a.im - b.im}, difference = {a.im + b.im, b.re - a.re};
+    const complex_t odd = fft_turn(difference, fft_load(turn), 0);
+    a.re = add_half(odd.re, doubled.re);
+    a.im = add_half(odd.im, doubled.im);
+    b.re = half_sub(doubled.re, odd.re);
+    b.im = sub_half(odd.im, doubled.im);
+    fft_store(place, a);
+    fft_store(mirror, b);
 }
 
 void tinydsn_frontend_split(complex_t *line)
@@ -87,207 +100,156 @@ void tinydsn_frontend_split(complex_t *line)
     line[0].im = zero.re - zero.im;
     line[1].im = -line[1].im;
     const complex_t *turn = (const complex_t *)tinydsn_frontend_line_turns;
-    for (complex_t *octave = line + 2; octave < line + LINES; octave += octave - line) {
-        complex_t *place = octave;
-        for (complex_t *mirror = octave + (octave - line) - 1; mirror > octave; place += 2, mirror -= 2) {
-            complex_t a = fft_load(place), b = fft_load(mirror);
-            const complex_t by = fft_load(turn++);
-            const int32_t even_re = a.re + b.re + 1, even_im = a.im - b.im;
-            const int32_t odd_re = a.im + b.im;
-            int32_t odd_im = b.re - a.re;
-            const int64_t turned_re = (int64_t)odd_re * by.re + (int64_t)odd_im * by.im;
-            a.re = high_of_sum(turned_re, even_re);
-            b.re = high_of_difference(turned_re, even_re);
-            AFTER(odd_im, b.re);
-            const int64_t turned_im = (int64_t)odd_im * by.re + (int64_t)-odd_re * by.im;
-            a.im = high_of_sum(turned_im, 1 + even_im);
-            b.im = high_of_sum(turned_im, 1 - even_im);
-            fft_store(place, a);
-            fft_store(mirror, b);
+    split_two(line + 2, line + 3, turn++);
+    complex_t *place = line + 4;
+    for (complex_t *end = line + 8; place < line + LINES; end += end - line) {
+        for (complex_t *mirror = end - 1; place < end; place += 4, mirror -= 4, turn += 2) {
+            split_two(place, mirror, turn);
+            split_two(place + 2, mirror - 2, turn + 1);
         }
     }
 }
 
-void tinydsn_frontend_join(complex_t *line, int32_t up)
-{
-    const complex_t zero = {shift_left(line[0].re, up), shift_left(line[0].im, up)};
-    line[0].re = (zero.re + zero.im + 1) >> 1;
-    line[0].im = (zero.re - zero.im + 1) >> 1;
-    line[1].re = shift_left(line[1].re, up);
-    line[1].im = -shift_left(line[1].im, up);
-    const complex_t *turn = (const complex_t *)tinydsn_frontend_line_turns;
-    for (complex_t *octave = line + 2; octave < line + LINES; octave += octave - line) {
-        complex_t *place = octave;
-        for (complex_t *mirror = octave + (octave - line) - 1; mirror > octave; place += 2, mirror -= 2) {
-            complex_t a = fft_load(place), b = fft_load(mirror);
-            const complex_t by = fft_load(turn++);
-            const int32_t even_re = shift_left(a.re + b.re, up) + 1, even_im = shift_left(a.im - b.im, up);
-            const int32_t odd_im = shift_left(a.im + b.im, up);
-            int32_t odd_re = shift_left(a.re - b.re, up);
-            const int64_t turned_im = (int64_t)odd_im * by.re + (int64_t)odd_re * by.im;
-            a.re = high_of_difference(turned_im, even_re);
-            b.re = high_of_sum(turned_im, even_re);
-            AFTER(odd_re, b.re);
-            const int64_t turned_re = (int64_t)odd_re * by.re + (int64_t)-odd_im * by.im;
-            a.im = high_of_sum(turned_re, 1 + even_im);
-            b.im = high_of_sum(turned_re, 1 - even_im);
-            fft_store(place, a);
-            fft_store(mirror, b);
-        }
-    }
-}
-
-/* An entry of a table of segments and how it goes on: entry[0] + (entry[1] - entry[0]) * fraction >> bits. */
-static inline int32_t interpolate(const int32_t *entry, uint32_t fraction, int32_t bits)
-{
-    complex_t ends = fft_load((const complex_t *)entry);
-    return ends.re + (((ends.im - ends.re) * (int32_t)fraction) >> bits);
-}
-
-/* |X| ** compression of a line whose power is mantissa * 2^(32 - zeros), with the leading one in bit 31: base-2
- * logarithm (Q20), times compression, power of two; in either table seven bits choose a segment, the next ones
- * interpolate. scale: Q20, 126 less twice log2 of the square of the spectrum's scale. */
-static inline int16_t compressed(uint32_t mantissa, int32_t zeros, int32_t scale)
-{
-    const int32_t *segment = tinydsn_frontend_log2 + (mantissa >> 24 & 127);
-    const int32_t logarithm = interpolate(segment, mantissa >> 8 & 0xFFFF, 16) - zeros * (1 << 20);
-    /* Eight more, so that the shift below has none. */
-    const int32_t exponent = mul_high_add_round(TINYDSN_FRONTEND_FEATURE_OFFSET + (8 << 20), 2 * logarithm + scale,
-                                                TINYDSN_FRONTEND_HALF_COMPRESSION);
-    if (CAN_SATURATE && exponent >= 23 << 20) {
-        return INT16_MAX;
-    }
-    segment = tinydsn_frontend_exp2 + (exponent >> 13 & 127);
-    const int32_t value = interpolate(segment, (uint32_t)exponent & 0x1FFF, 13);
-    /* Right shift by 32 - (exponent >> 20), as a product; all below 1/2 becomes 0. */
-    const int32_t feature = mul_high_round(value, one_shifted(exponent >> 20));
-    return (int16_t)(CAN_SATURATE ? tinydsn_saturate16(feature) : feature);
-}
-
-static inline int16_t feature(complex_t line, int32_t scale)
+/* |X| ** compression of a line: the leading zeros of its power choose the gain, the bits behind the leading one a
+ * segment of the curve. */
+static inline int32_t feature(complex_t line)
 {
     const uint64_t power = (uint64_t)((int64_t)line.re * line.re) + (uint64_t)((int64_t)line.im * line.im);
     const uint32_t upper = (uint32_t)(power >> 32), lower = (uint32_t)power;
+    uint32_t mantissa;
+    int32_t zeros;
     if (upper != 0) {
-        /* A power is below 2^63, so that there is at least one zero. */
-        const int32_t zeros = tinydsn_clz(upper);
-        return compressed(upper << zeros | lower >> (32 - zeros), zeros, scale);
+        /* A power is below 2^62, so that there are two zeros or more. */
+        zeros = tinydsn_clz(upper);
+        mantissa = upper << zeros | lower >> (32 - zeros);
+    } else if (lower != 0) {
+        zeros = tinydsn_clz(lower);
+        mantissa = lower << zeros;
+        zeros += 32;
+    } else {
+        return 0;
     }
-    if (lower != 0) {
-        const int32_t zeros = tinydsn_clz(lower);
-        return compressed(lower << zeros, zeros + 32, scale);
-    }
-    return 0;
+    const complex_t segment = fft_load((const complex_t *)tinydsn_frontend_curve + (mantissa >> 25 & 63));
+    const int32_t value = mul_high_add(segment.re, (int32_t)mantissa, segment.im);
+    const int32_t result = mul_high_round(value, tinydsn_frontend_gains[zeros]);
+    return TINYDSN_FRONTEND_CAN_SATURATE ? tinydsn_saturate16(result) : result;
 }
 
-void tinydsn_frontend_compress(const complex_t *line, int32_t headroom, int16_t *features)
+static inline void store_feature(int16_t *place, complex_t line)
 {
-    const int32_t scale = (126 - 4 * (FRAME_BITS + headroom - LINES_BITS)) * (1 << 20);
-    const complex_t first = {line[0].re, 0};
-    features[0] = feature(first, scale);
-    for (uint32_t place = 1; place < LINES; place++) {
-        features[reverse_bits(place, LINES_BITS)] = feature(fft_load(line + place), scale);
+    int32_t value = feature(line);
+    /* Else GCC extends its sign. */
+    __asm("" : "+r"(value));
+    *place = (int16_t)value;
+}
+
+void tinydsn_frontend_compress(const complex_t *line, int16_t *features)
+{
+    for (uint32_t place = 0; place < LINES; place += 4) {
+        int16_t *number = features + reverse_bits(place, LINES_BITS);
+        store_feature(number, fft_load(line + place));
+        store_feature(number + LINES / 2, fft_load(line + place + 1));
+        store_feature(number + LINES / 4, fft_load(line + place + 2));
+        store_feature(number + LINES / 4 * 3, fft_load(line + place + 3));
     }
+    const complex_t first = {line[0].re, 0};
+    store_feature(features, first);
 #if BINS > LINES
     const complex_t nyquist = {line[0].im, 0};
-    features[LINES] = feature(nyquist, scale);
+    store_feature(features + LINES, nyquist);
 #endif
 }
 
-/* Q31 times Q15, back to Q31 with two guard bits. */
-static inline int32_t masked(int32_t value, int32_t gain)
+static inline complex_t masked(complex_t line, int16_t gain)
 {
-    return mul_half_add(1, value, gain) >> 1;
+    const complex_t product = {mul_low_half(line.re, (uint32_t)gain), mul_low_half(line.im, (uint32_t)gain)};
+    return product;
 }
 
-uint32_t tinydsn_frontend_mask(const int16_t *mask, complex_t *line)
+/* Masks two lines, whose numbers are k and LINES - k; then the inverse of split_two. */
+static inline void join_two(complex_t *place, complex_t *mirror, const complex_t *turn, const int16_t *gain,
+                            const int16_t *mirror_gain)
 {
-#if BINS > LINES
-    line[0].im = masked(line[0].im, mask[LINES]);
+    complex_t a = masked(fft_load(place), *gain), b = masked(fft_load(mirror), *mirror_gain);
+    const complex_t doubled = {a.re + b.re, a.im - b.im}, difference = {a.re - b.re, a.im + b.im};
+    const complex_t odd = fft_turn(difference, fft_load(turn), 1);
+    a.re = half_sub(doubled.re, odd.im);
+    a.im = add_half(odd.re, doubled.im);
+    b.re = add_half(odd.im, doubled.re);
+    b.im = sub_half(odd.re, doubled.im);
+    fft_store(place, a);
+    fft_store(mirror, b);
+}
+
+void tinydsn_frontend_join(const int16_t *mask, complex_t *line)
+{
+    const int32_t dc = mul_low_half(line[0].re, (uint32_t)mask[0]);
+    const int32_t nyquist = BINS > LINES ? mul_low_half(line[0].im, (uint32_t)mask[BINS - 1]) : 0;
+    line[0].re = (dc + nyquist) >> 1;
+    line[0].im = (dc - nyquist) >> 1;
+    const complex_t middle = masked(line[1], mask[LINES / 2]);
+    line[1].re = middle.re;
+    line[1].im = -middle.im;
+    const complex_t *turn = (const complex_t *)tinydsn_frontend_line_turns;
+    join_two(line + 2, line + 3, turn++, mask + LINES / 4, mask + LINES / 4 * 3);
+    complex_t *place = line + 4;
+    uint32_t number = 4;
+    for (complex_t *end = line + 8; place < line + LINES; end += end - line) {
+        for (complex_t *mirror = end - 1; place < end; place += 4, mirror -= 4, turn += 2, number += 4) {
+            const uint32_t k = reverse_bits(number, LINES_BITS);
+            const int16_t *gain = mask + k, *mirror_gain = mask + LINES - k;
+            join_two(place, mirror, turn, gain, mirror_gain);
+            join_two(place + 2, mirror - 2, turn + 1, gain + LINES / 4, mirror_gain - LINES / 4);
+        }
+    }
+}
+
+/* Two samples that earlier windows began and this one finishes. */
+static inline void finish(int16_t *out, const int32_t *overlap, complex_t x, complex_t weights)
+{
+    complex_t sum = fft_load((const complex_t *)overlap);
+    sum.re = mul_high_add_round(sum.re, x.re, weights.re);
+    sum.im = mul_high_add_round(sum.im, x.im, weights.im);
+    SATURATED_SHIFT(sum.re, sum.re, ACCUMULATOR_BITS);
+    SATURATED_SHIFT(sum.im, sum.im, ACCUMULATOR_BITS);
+    tinydsn_store32(out, pack_halves(sum.re, sum.im));
+}
+
+/* Two samples that go on in later windows. */
+static inline void add(int32_t *overlap, complex_t sum, complex_t x, complex_t weights)
+{
+    sum.re = mul_high_add_round(sum.re, x.re, weights.re);
+    sum.im = mul_high_add_round(sum.im, x.im, weights.im);
+    fft_store((complex_t *)overlap, sum);
+}
+
+void tinydsn_frontend_overlap_add(tinydsn_frontend_t *state, const complex_t *points, int16_t *out)
+{
+    const complex_t begin = {OUTPUT_HALF, OUTPUT_HALF};
+    const int32_t *rise = tinydsn_frontend_synthesis_weights, *fall = rise + WINDOW / 2;
+#if OVERLAPS == 2
+    int32_t *overlap = state->overlap;
+    const complex_t *middle = points + LINES / 4;
+    for (const int16_t *end = out + HOP; out < end;) {
+#pragma GCC unroll 4
+        for (int32_t n = 0; n < 8; n += 2) {
+            finish(out + n, overlap + n, fft_load(middle + n / 2 - LINES / 4), rising(rise + n));
+            add(overlap + n, begin, fft_load(middle + n / 2 + LINES / 4), falling(fall - n));
+        }
+        out += 8, overlap += 8, middle += 4, rise += 8, fall -= 8;
+        LOAD_LATE(fall, rise);
+    }
 #else
-    line[0].im = 0;
-#endif
-    line[0].re = masked(line[0].re, mask[0]);
-    uint32_t bits = magnitude_bits(line[0].re) | magnitude_bits(line[0].im);
-    for (uint32_t place = 1; place < LINES; place++) {
-        const int32_t gain = mask[reverse_bits(place, LINES_BITS)];
-        const complex_t value = fft_load(line + place);
-        const complex_t product = {masked(value.re, gain), masked(value.im, gain)};
-        fft_store(line + place, product);
-        bits |= magnitude_bits(product.re) | magnitude_bits(product.im);
-    }
-    return bits;
-}
-
-/* How a windowed sample comes to the accumulator's format: the upper half of (sample << up) * weight, plus a
- * half step, >> down. */
-typedef struct {
-    int32_t up;
-    int32_t down;
-} scale_t;
-
-static inline complex_t scaled(complex_t value, complex_t weights, const scale_t *scale, int32_t half)
-{
-    const complex_t result = {
-        mul_high_add(half, shift_left(value.re, scale->up), weights.re) >> scale->down,
-        mul_high_add(half, shift_left(value.im, scale->up), weights.im) >> scale->down,
-    };
-    return result;
-}
-
-/* Adds two finished samples of a window to what earlier ones left; n is even. */
-static inline void add_overlap(tinydsn_frontend_t *state, int16_t *out, int32_t n, complex_t sum)
-{
-    if (n < LATENCY) {
-        sum.re += state->overlap[n];
-        sum.im += state->overlap[n + 1];
-    }
-    if (n < HOP) {
-        out[n] = saturate_256th(sum.re + (HALF_IN_SHIFT ? 0 : OUTPUT_HALF));
-        out[n + 1] = saturate_256th(sum.im + (HALF_IN_SHIFT ? 0 : OUTPUT_HALF));
-    } else {
-        state->overlap[n - HOP] = sum.re;
-        state->overlap[n - HOP + 1] = sum.im;
-    }
-}
-
-/* Adds two samples of a window, where it overlaps with one other only; else leaves them for a pass of their own,
- * in an order that reads what other hops left before it is overwritten. */
-static inline void finish(tinydsn_frontend_t *state, int16_t *out, complex_t *point, int32_t n, complex_t sum)
-{
-    if (OVERLAPS == 2) {
-        add_overlap(state, out, n, sum);
-    } else {
-        fft_store(point, sum);
-    }
-}
-
-void tinydsn_frontend_last_pass(tinydsn_frontend_t *state, int32_t shift, complex_t *points, int16_t *out)
-{
-    /* An energy below the window's bounds the samples: they can be shifted so far. */
-    const int32_t up = shift < 33 ? 33 - shift : 0;
-    const int32_t down = shift + up - 32;
-    const scale_t scale = {up + TINYDSN_FFT_BLOCKS - 1, down};
-    const int32_t half = (int32_t)1 << (down - 1);
-    const int32_t half_of_both = half + (HALF_IN_SHIFT ? shift_left(OUTPUT_HALF, down) : 0);
-    const int32_t *rise = tinydsn_frontend_sine, *fall = tinydsn_frontend_sine + WINDOW / 2;
-    for (int32_t n = 0; n < WINDOW / 4; n += 2, points++) {
-        const complex_t *b = points + LINES / 2, *c = points + LINES / 4, *d = points + LINES / 4 * 3;
-        const four_t x = {{points->re, points->im}, {b->re, b->im}, {c->re, c->im}, {d->re, d->im}};
-        four_t y = fft_combine(x, 1);
-        y.a = scaled(y.a, rising(rise + n), &scale, half_of_both);
-        finish(state, out, points, n, y.a);
-        y.b = scaled(y.b, rising(rise + WINDOW / 4 + n), &scale, half_of_both);
-        finish(state, out, points + LINES / 4, WINDOW / 4 + n, y.b);
-        y.c = scaled(y.c, falling(fall - n), &scale, half);
-        finish(state, out, points + LINES / 2, WINDOW / 2 + n, y.c);
-        y.d = scaled(y.d, falling(fall - WINDOW / 4 - n), &scale, half);
-        finish(state, out, points + LINES / 4 * 3, WINDOW / 4 * 3 + n, y.d);
-    }
-#if OVERLAPS > 2
-    points -= LINES / 4;
+    /* In an order that reads what other hops left before it is overwritten. */
     for (int32_t n = 0; n < WINDOW; n += 2) {
-        add_overlap(state, out, n, points[n / 2]);
+        const complex_t weights = n < WINDOW / 2 ? rising(rise + n) : falling(fall - (n - WINDOW / 2));
+        const complex_t x = fft_load(points + n / 2);
+        if (n < HOP) {
+            finish(out + n, state->overlap + n, x, weights);
+        } else {
+            const complex_t before = n < LATENCY ? fft_load((complex_t *)(state->overlap + n)) : begin;
+            add(state->overlap + n - HOP, before, x, weights);
+        }
     }
 #endif
 }

@@ -43,10 +43,16 @@
 #define TINYDSN_ALIGNED(bytes)
 #endif
 
-#if defined(__GNUC__) && defined(__ELF__)
-#define TINYDSN_WEIGHTS TINYDSN_ALIGNED(16) __attribute__((section(".rodata.tinydsn_weights")))
+/*
+ * Constants of the network, in the order of their file, so that their bytes are known before they are linked
+ * (tinydsn/codegen/weight_bytes.py), at whole words, which LDRD needs.
+ */
+#if defined(__GNUC__) && defined(__ELF__) && !defined(__clang__)
+#define TINYDSN_WEIGHTS TINYDSN_ALIGNED(4) __attribute__((section(".rodata.tinydsn_weights"), no_reorder))
+#elif defined(__GNUC__) && defined(__ELF__)
+#define TINYDSN_WEIGHTS TINYDSN_ALIGNED(4) __attribute__((section(".rodata.tinydsn_weights")))
 #else
-#define TINYDSN_WEIGHTS TINYDSN_ALIGNED(16)
+#define TINYDSN_WEIGHTS TINYDSN_ALIGNED(4)
 #endif
 
 /*

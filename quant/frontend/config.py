@@ -12,6 +12,9 @@ WINDOWS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 OVERLAPS = (2, 4, 8)
 SAMPLE_RATES = (8000, 192000)
 
+ARITHMETIC = 2
+"""Version of the integers that the settings stand for; files without one are of version 1."""
+
 
 @dataclass(frozen=True)
 class FrontEnd:
@@ -74,22 +77,29 @@ class FrontEnd:
         return self.window - self.hop
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain values, for ``from_json``."""
-        return asdict(self)
+        """The settings and the version of their arithmetic as plain values, for ``from_json``."""
+        return {**asdict(self), "arithmetic": ARITHMETIC}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FrontEnd:
         """The front end that ``to_json`` described; a missing key takes its default.
 
-        Raises ConfigError for an unknown key or an illegal value.
+        Raises ConfigError for an unknown key, an illegal value, or another version of the arithmetic: its
+        output would not be the one for which the file was made and checked.
         """
         if not isinstance(values, dict):
             raise ConfigError(f"front end: must be a table of settings, not {type(values).__name__}")
-        legal = [field.name for field in fields(cls)]
+        legal = [*(field.name for field in fields(cls)), "arithmetic"]
         unknown = sorted(set(values) - set(legal))
         if unknown:
             raise ConfigError(f"front end: unknown setting {', '.join(unknown)} (legal: {', '.join(legal)})")
-        return cls(**values)
+        arithmetic = values.get("arithmetic", 1)
+        if arithmetic != ARITHMETIC:
+            raise ConfigError(
+                f"front end: made for arithmetic {arithmetic} (this tinydsn computes {ARITHMETIC}); "
+                "quantize the model again"
+            )
+        return cls(**{name: value for name, value in values.items() if name != "arithmetic"})
 
 
 def _check(name: str, value: object, legal: bool, rule: str) -> None:

@@ -15,13 +15,9 @@ import numpy as np
 
 from quant.frontend.config import FrontEnd
 
-LOG2_BITS = 20  # fraction bits of base-2 logarithms
-EXP2_BITS = 24  # fraction bits of the exp2 table's values in [1, 2]
-SEGMENT_BITS = 7  # log2 of the number of interpolated segments in either table
-ACCUMULATOR_BITS = 8  # fraction bits of overlap-add, in units of one int16 step
-FRAME_BITS = 30  # the normalised frame has magnitudes up to 2 ** FRAME_BITS, one guard bit for the FFT
-MASK_SHIFT = 17  # Q31 * Q15 goes back to Q31 with two guard bits for the inverse split and FFT
-MASKED_BITS = 29  # masked lines are shifted up to magnitudes below 2 ** 29
+SEGMENT_BITS = 6  # log2 of the number of interpolated segments of the compression curve
+CURVE_BITS = 24  # fraction bits of the curve's values in (0, 1]
+POWER_BITS = 64  # a line's power is a word of this width; its leading zeros choose the gain
 Q31_MAX = 2**31 - 1
 STATE_ALIGNMENT = 4
 
@@ -30,37 +26,39 @@ STATE_ALIGNMENT = 4
 class FrontEndTables:
     """Constant arrays; all are int32 and read-only.
 
-    sine: [window / 2 + 1] Q31, sin(pi n / window). It is the rising half of the square-root Hann
-    window and, read at even places, the quarter wave of the twiddle factors that make lines of a real
-    signal from those of a complex one. line_turns: [2 (window / 4 - 1)] these factors, (cosine, sine), in the
-    order in which C needs them. turns: [6 points / 4] Q31, the FFT's own factors for passes over four
-    points (points = window / 2, or window / 4 where that is no power of four): (cosine, sine) of one, two and
-    three times 2 pi j / points. half_turns: [window / 2], those of the first pass over two points, where
-    there is one, else empty. log2: [129] Q20, log2(1 + i / 128). exp2: [129] Q24, 2 ** (i / 128).
+    analysis_weights, synthesis_weights: [window / 2 + 1], the rising half of the square-root Hann window,
+    sin(pi n / window), in Q(``window_bits``) and, divided by overlap / 2, in Q31. turns: [6 points / 4] Q31,
+    all even: the FFT's factors for passes over four points (points = window / 2): (cosine, sine) of one, two
+    and three times 2 pi j / points. line_turns: [2 (window / 4 - 1)] Q31, (cosine, sine) of 2 pi k / window,
+    which make lines of a real signal from those of a complex one, by the line's place. gains: [65], what a
+    line's compressed mantissa is multiplied by, by the leading zeros of its power. curve: [2 * 64], values
+    Q24 and slopes of (mantissa / 2^32) ** (compression / 2), where a mantissa in [2^31, 2^32) is taken as a
+    signed word.
     """
 
-    sine: np.ndarray
-    line_turns: np.ndarray
+    analysis_weights: np.ndarray
+    synthesis_weights: np.ndarray
     turns: np.ndarray
-    half_turns: np.ndarray
-    log2: np.ndarray
-    exp2: np.ndarray
+    line_turns: np.ndarray
+    gains: np.ndarray
+    curve: np.ndarray
 
 
 @dataclass(frozen=True)
 class FrontEndNumbers:
     """Scalar constants derived from a configuration.
 
-    fft_bits: log2 of the complex FFT's length, by which CMSIS-DSP scales its result down.
-    half_compression: Q31, compression / 2 (the half turns power into amplitude).
-    feature_offset: Q20, log2 of the feature scale. synthesis_shift: right shift that brings a windowed
-    output sample (Q31 * Q31) of a frame with no headroom to the accumulator's format.
+    fft_bits: log2 of the complex FFT's points. halvings: its passes that divide by two, all but the first.
+    window_bits: fraction bits of the analysis window; a spectrum line in which all samples add up stays
+    below 2^30.4. accumulator_bits: fraction bits of the overlap-add, in units of one int16 step.
+    can_saturate: 1 where a feature may come out above 32767, else 0.
     """
 
     fft_bits: int
-    half_compression: int
-    feature_offset: int
-    synthesis_shift: int
+    halvings: int
+    window_bits: int
+    accumulator_bits: int
+    can_saturate: int
 
 
 @dataclass(frozen=True)
@@ -78,82 +76,83 @@ class FrontEndMemory:
     alignment: int
 
 
-def exact_tables(window: int) -> dict[str, list[float]]:
-    """The real values of the tables, scaled but not rounded, by name; those of `line_turns` are in `sine`."""
+def front_end_numbers(config: FrontEnd) -> FrontEndNumbers:
+    """The scalar constants of ``config``."""
+    fft_bits = (config.window // 2).bit_length() - 1
+    halvings = (fft_bits - 1) // 2
+    return FrontEndNumbers(
+        fft_bits=fft_bits,
+        halvings=halvings,
+        window_bits=31 + halvings - fft_bits,
+        accumulator_bits=13 - halvings,
+        can_saturate=int(config.window**config.compression * 2**config.feature_fraction_bits >= 32767),
+    )
+
+
+def exact_tables(config: FrontEnd) -> dict[str, list[float]]:
+    """The real values behind the tables, by name: those of ``turns`` halved, of ``curve`` its knots."""
+    window, numbers = config.window, front_end_numbers(config)
+    points, half = window // 2, config.compression / 2
+    sine = [math.sin(math.pi * n / window) for n in range(points + 1)]
+    angles = [(factor * j, points) for j in range(points // 4) for factor in (1, 2, 3)]
+    lines = [(_reversed(place, numbers.fft_bits), window) for place in range(2, points, 2)]
+    # A line stands 2 ** (31 - log2 window) above its real value; its power is mantissa * 2 ** (32 - zeros).
+    exponents = [(2 * numbers.fft_bits + 4 - zeros) * half for zeros in range(POWER_BITS)]
+    scale = config.feature_fraction_bits + 32 - CURVE_BITS
     segments = 2**SEGMENT_BITS
-    points = window // 2
-    odd = points.bit_length() % 2 == 0
-    block = points // 2 if odd else points
-    fourths = [(factor * j, block) for j in range(block // 4) for factor in (1, 2, 3)]
-    halves = [(j, points) for j in range(points // 2)] if odd else []
     return {
-        "sine": [2.0**31 * math.sin(math.pi * n / window) for n in range(window // 2 + 1)],
-        "turns": [value for turn in fourths for value in _turn(*turn)],
-        "half_turns": [value for turn in halves for value in _turn(*turn)],
-        "log2": [2.0**LOG2_BITS * math.log2(1 + i / segments) for i in range(segments + 1)],
-        "exp2": [2.0**EXP2_BITS * 2.0 ** (i / segments) for i in range(segments + 1)],
+        "analysis_weights": [2.0**numbers.window_bits * value for value in sine],
+        "synthesis_weights": [2.0**32 / config.overlap * value for value in sine],
+        "turns": [2.0**30 * part for angle in angles for part in _turn(*angle)],
+        "line_turns": [2.0**31 * part for angle in lines for part in _turn(*angle)],
+        "gains": [2.0 ** (scale + exponent) for exponent in exponents] + [0.0],
+        "curve": [2.0**CURVE_BITS * (0.5 + i / segments / 2) ** half for i in range(segments + 1)],
     }
 
 
 def _turn(index: int, points: int) -> tuple[float, float]:
-    """Cosine and sine of ``index`` parts of a circle of ``points``, scaled to 2^31, exact on the axes."""
-    eighths, rest = divmod(8 * index, points)
-    if rest == 0 and eighths % 2 == 0:
-        cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[eighths // 2 % 4]
-        return 2.0**31 * cosine, 2.0**31 * sine
+    """Cosine and sine of ``index`` parts of a circle of ``points``, exact on the axes."""
+    quarters, rest = divmod(4 * index, points)
+    if rest == 0:
+        return ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters % 4]
     angle = 2 * math.pi * index / points
-    return 2.0**31 * math.cos(angle), 2.0**31 * math.sin(angle)
+    return math.cos(angle), math.sin(angle)
 
 
-def rounded(name: str, value: float) -> int:
-    """An entry of a table as an integer. The value 1.0 in Q31 is cut to 2^31 - 1.
-
-    CMSIS-DSP's factors (``twiddleCoef_*_q31``) were rounded down after an addition of 0.05.
-    """
-    fft = name in ("turns", "half_turns")
-    return min(math.floor(value + 0.05) if fft else round(value), Q31_MAX)
+def _reversed(number: int, bits: int) -> int:
+    """The lower ``bits`` bits in reverse order."""
+    return sum((number >> bit & 1) << (bits - 1 - bit) for bit in range(bits))
 
 
 @lru_cache(maxsize=16)
 def front_end_tables(config: FrontEnd) -> FrontEndTables:
     """The tables of ``config``."""
     arrays = {
-        name: np.array([rounded(name, value) for value in values], dtype=np.int32)
-        for name, values in exact_tables(config.window).items()
+        name: np.array([min(round(value), Q31_MAX) for value in values], dtype=np.int64)
+        for name, values in exact_tables(config).items()
     }
-    arrays["line_turns"] = _line_turns(arrays["sine"])
-    for array in arrays.values():
+    arrays["turns"] = 2 * np.minimum(arrays["turns"], 2**30 - 1)
+    arrays["curve"] = _curve(arrays["curve"])
+    words = {name: array.astype(np.int32) for name, array in arrays.items()}
+    for array in words.values():
         array.flags.writeable = False
-    return FrontEndTables(**arrays)
+    return FrontEndTables(**words)
 
 
-def _line_turns(sine: np.ndarray) -> np.ndarray:
-    """(cosine, sine) of lines 1 to lines / 2 - 1 by the line's place: its bits in reverse order."""
-    lines = len(sine) - 1
-    bits = lines.bit_length() - 1
-    places = np.arange(2, lines, 2)
-    line = sum((places >> bit & 1) << (bits - 1 - bit) for bit in range(bits))
-    return np.stack([sine[lines - 2 * line], sine[2 * line]], axis=1).reshape(-1)
+def _curve(knots: np.ndarray) -> np.ndarray:
+    """What gives ``value + (slope * mantissa >> 32)`` between neighbouring knots, value and slope in turn.
 
-
-def front_end_numbers(config: FrontEnd) -> FrontEndNumbers:
-    """The scalar constants of ``config``."""
-    fft_bits = (config.window // 2).bit_length() - 1
-    overlap_bits = config.overlap.bit_length() - 1
-    # A masked line stands 2 ** (FRAME_BITS - 2) / length above its real value, a window sample 2 ** 31,
-    # the accumulator 2 ** (15 + ACCUMULATOR_BITS); overlap / 2 is what the windows sum to.
-    masked_scale = FRAME_BITS - (MASK_SHIFT - 15) - fft_bits
-    return FrontEndNumbers(
-        fft_bits=fft_bits,
-        half_compression=round(config.compression * 2**30),
-        feature_offset=config.feature_fraction_bits << LOG2_BITS,
-        synthesis_shift=31 + masked_scale - (15 + ACCUMULATOR_BITS) + overlap_bits - 1,
-    )
+    The mantissa is signed: 2^32 less than it is. The lines meet at the knots, so that the curve never falls.
+    """
+    segments = len(knots) - 1
+    slopes = np.diff(knots) << (SEGMENT_BITS + 1)
+    starts = -(2**31) + (np.arange(segments) << (31 - SEGMENT_BITS))
+    return np.stack([knots[:-1] - (starts * slopes >> 32), slopes], axis=1).reshape(-1)
 
 
 def front_end_memory(config: FrontEnd) -> FrontEndMemory:
     """Bytes of state, spectrum and scratch in generated C for ``config``."""
-    state = 2 * config.latency + 4 * config.latency + 4 * (config.overlap - 1) + 4
+    state = 2 * config.latency + 4 * config.latency
     return FrontEndMemory(state=state, spectrum=4 * config.window, scratch=0, alignment=STATE_ALIGNMENT)
 
 
@@ -163,24 +162,23 @@ def c_tables(config: FrontEnd) -> dict[str, Any]:
     Holds ``frontend`` (the FrontEnd), ``numbers``, ``memory``, and ``tables``: for each table its
     ``name``, ``comment``, ``length`` and ``rows`` (lines of C literals, at most 100 characters).
     """
-    tables = front_end_tables(config)
+    tables, numbers = front_end_tables(config), front_end_numbers(config)
     comments = {
-        "sine": f"Q31, sin(pi n / {config.window}): half the window",
-        "line_turns": "Q31, cosine and sine for making the lines of a real signal, by the line's place",
+        "analysis_weights": f"Q{numbers.window_bits}, sin(pi n / {config.window}): half the window",
+        "synthesis_weights": f"Q31, the same times {2 / config.overlap:g}",
         "turns": "Q31, cosine and sine of one, two and three times an angle: FFT passes over four points",
-        "half_turns": "Q31, cosine and sine: the FFT's pass over two points",
-        "log2": f"Q{LOG2_BITS}, log2(1 + i / {2**SEGMENT_BITS})",
-        "exp2": f"Q{EXP2_BITS}, 2 ** (i / {2**SEGMENT_BITS})",
+        "line_turns": "Q31, cosine and sine for making the lines of a real signal, by the line's place",
+        "gains": "what a compressed mantissa is multiplied by, by the leading zeros of the power",
+        "curve": f"Q{CURVE_BITS} values and slopes of mantissa ** {config.compression / 2:g}",
     }
     return {
         "frontend": config,
-        "numbers": front_end_numbers(config),
+        "numbers": numbers,
         "memory": front_end_memory(config),
         "tables": [
             {"name": name, "comment": comment, "length": len(values), "rows": _rows(values)}
             for name, comment in comments.items()
             for values in [getattr(tables, name).tolist()]
-            if values
         ],
     }
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 
-from quant.errors import ConfigError, ToolchainError
+from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from quant.frontend.config import WINDOWS
 from quant.frontend.tables import c_tables, exact_tables, front_end_memory, front_end_tables
-from tinydsn.codegen.cmsis import cmsis_dsp_root
 
 
 def test_defaults_are_profile_a() -> None:
@@ -49,7 +47,17 @@ def test_illegal_settings_are_named(settings: dict[str, Any], message: str) -> N
 def test_json_round_trip() -> None:
     config = FrontEnd(window=1024, hop=256, bins=513, compression=0.5)
     assert FrontEnd.from_json(json.loads(json.dumps(config.to_json()))) == config
-    assert FrontEnd.from_json({}) == FrontEnd()
+    assert FrontEnd.from_json({"arithmetic": 2}) == FrontEnd()
+
+
+def test_json_of_other_arithmetic_is_refused() -> None:
+    """A file from before a change of bits must not run with others: it was checked with its own."""
+    for values, found in [({"hop": 256}, 1), ({"hop": 256, "arithmetic": 3}, 3)]:
+        with pytest.raises(ConfigError) as caught:
+            FrontEnd.from_json(values)
+        assert str(caught.value) == (
+            f"front end: made for arithmetic {found} (this tinydsn computes 2); quantize the model again"
+        )
 
 
 def test_json_refuses_what_it_does_not_know() -> None:
@@ -57,64 +65,77 @@ def test_json_refuses_what_it_does_not_know() -> None:
         FrontEnd.from_json({"hop": 256, "windows": 512})
     assert str(caught.value) == (
         "front end: unknown setting windows (legal: sample_rate, window, hop, bins, compression, "
-        "feature_fraction_bits, kind)"
+        "feature_fraction_bits, kind, arithmetic)"
     )
     with pytest.raises(ConfigError) as caught:
         FrontEnd.from_json([512])  # type: ignore[arg-type]
     assert str(caught.value) == "front end: must be a table of settings, not list"
 
 
+@pytest.mark.parametrize("compression", [0.05, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_no_table_entry_is_near_a_tie(window: int) -> None:
+def test_no_table_entry_is_near_a_tie(window: int, compression: float) -> None:
     """A libm that errs by several units in the last place still rounds to the same integers."""
-    for name, values in exact_tables(window).items():
+    config = FrontEnd(window=window, hop=window // 4, bins=window // 2, compression=compression)
+    for name, values in exact_tables(config).items():
         exact = np.array(values)
-        tie = 0.95 if name in ("turns", "half_turns") else 0.5
-        distance = np.abs(exact - np.floor(exact) - tie)
-        assert (distance > 16 * np.spacing(np.abs(exact))).all(), name
+        distance = np.abs(exact - np.floor(exact) - 0.5)
+        # One half itself is an exact power of two.
+        assert (distance > 16 * np.spacing(np.abs(exact)))[exact != 0.5].all(), name
 
 
 def test_tables_are_the_same_on_every_machine() -> None:
     tables = front_end_tables(FrontEnd())
-    checksums = [zlib.crc32(t.astype("<i4").tobytes()) for t in (tables.sine, tables.log2, tables.exp2)]
-    assert checksums == [2555836880, 886059653, 2902311658]
-    assert zlib.crc32(tables.turns.astype("<i4").tobytes()) == 3035222305
+    names = ("analysis_weights", "synthesis_weights", "turns", "line_turns", "gains", "curve")
+    checksums = {name: zlib.crc32(getattr(tables, name).astype("<i4").tobytes()) for name in names}
+    assert checksums == {
+        "analysis_weights": 2835310204,
+        "synthesis_weights": 2555836880,
+        "turns": 739740782,
+        "line_turns": 169508865,
+        "gains": 3181752113,
+        "curve": 1753649233,
+    }
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_turns_are_the_factors_of_cmsis_dsp(window: int) -> None:
-    """Those with which its ``arm_cfft_q31``, the witness of our FFT, turns points of the same length."""
-    try:
-        text = (cmsis_dsp_root() / "Source" / "CommonTables" / "arm_common_tables.c").read_text()
-    except ToolchainError as error:
-        pytest.skip(str(error))
-    tables = front_end_tables(FrontEnd(window=window, hop=window // 2, bins=window // 2))
+def test_turns_are_even_and_go_round(window: int) -> None:
+    """Cores with vectors take half of them."""
+    turns = front_end_tables(FrontEnd(window=window, hop=window // 2, bins=window // 2)).turns
     points = window // 2
-    found = re.search(rf"twiddleCoef_{points}_q31\[[^=]*=\s*\{{(.*?)\}};", text, re.DOTALL)
-    assert found
-    words = np.array([int(word, 16) for word in re.findall(r"0x[0-9A-Fa-f]+", found.group(1))], np.uint32)
-    factors = words.astype(np.int32).reshape(-1, 2)
-    step = 2 if len(tables.half_turns) else 1
-    places = step * np.arange(points // step // 4)[:, None] * np.array([1, 2, 3])
-    assert np.array_equal(tables.turns.reshape(-1, 3, 2), factors[places])
-    if step == 2:
-        assert np.array_equal(tables.half_turns.reshape(-1, 2), factors[: points // 2])
+    assert not (turns & 1).any()
+    angles = np.arange(points // 4)[:, None] * np.array([1, 2, 3]) * 2 * np.pi / points
+    exact = 2.0**31 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    assert np.abs(turns.reshape(-1, 3, 2) - exact).max() <= 2
+
+
+@pytest.mark.parametrize("compression", [0.05, 0.3, 0.5, 1.0])
+def test_curve_follows_the_power_and_never_falls(compression: float) -> None:
+    curve = front_end_tables(FrontEnd(compression=compression)).curve.astype(np.int64).reshape(-1, 2)
+    mantissa = np.concatenate([2**31 + np.arange(64) * 2**25 + offset for offset in (0, 1, 2**24, 2**25 - 1)])
+    mantissa.sort()
+    start, slope = curve[(mantissa >> 25) & 63].T
+    value = start + ((mantissa - 2**32) * slope >> 32)
+    assert (np.diff(value) >= 0).all()
+    exact = 2.0**24 * (mantissa / 2**32) ** (compression / 2)
+    assert np.abs(value / exact - 1).max() < 8e-6
 
 
 def test_memory_of_profile_a() -> None:
     memory = front_end_memory(FrontEnd())
-    assert (memory.state, memory.spectrum, memory.scratch) == (256 * 2 + 256 * 4 + 4 + 4, 2048, 0)
+    assert (memory.state, memory.spectrum, memory.scratch) == (256 * 2 + 256 * 4, 2048, 0)
 
 
 def test_c_tables_hold_every_entry() -> None:
     config = FrontEnd()
     context = c_tables(config)
     assert [(t["name"], t["length"]) for t in context["tables"]] == [
-        ("sine", 257),
-        ("line_turns", 254),
+        ("analysis_weights", 257),
+        ("synthesis_weights", 257),
         ("turns", 384),
-        ("log2", 129),
-        ("exp2", 129),
+        ("line_turns", 254),
+        ("gains", 65),
+        ("curve", 128),
     ]
     for table in context["tables"]:
         values = [int(v) for row in table["rows"] for v in row.split(",")]

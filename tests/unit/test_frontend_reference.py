@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from quant.errors import ConfigError, ToolchainError
-from quant.frontend import FrontEnd, reference
+from quant.errors import ConfigError
+from quant.frontend import FrontEnd
+from quant.frontend.config import WINDOWS
 from quant.frontend.reference import FrontEndReference
 
 PROFILE_A = FrontEnd()
@@ -86,13 +86,27 @@ def signal_to_noise(clean: np.ndarray, got: np.ndarray) -> float:
     return float(10 * np.log10(np.sum(clean**2) / np.sum((got - clean) ** 2)))
 
 
+def allowed(config: FrontEnd, magnitudes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and highest right features of lines |X|.
+
+    Lines have an absolute error, below a third of what the samples' own 16 bits are worth in a line.
+    """
+    slack = 0.1 * np.sqrt(config.window) / 2**15
+    scale = 2**config.feature_fraction_bits
+    low = np.maximum(magnitudes - slack, 0) ** config.compression * scale - 0.8
+    return np.minimum(low, 32767), (magnitudes + slack) ** config.compression * scale + 0.8
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 @pytest.mark.parametrize("level", [0.25, 0.03, 0.001, 0.0001])
-def test_features_of_noise_are_within_one_step(config: FrontEnd, level: float) -> None:
+def test_features_of_noise_are_right(config: FrontEnd, level: float) -> None:
     pcm = noise(config, level, seed=1)
-    expected, _ = real(config, pcm, open_mask(config))
-    got = fixed(config, pcm, open_mask(config))
-    assert np.abs(got.features - expected.features).max() < 0.8
+    expected, magnitudes = real(config, pcm, open_mask(config))
+    got = fixed(config, pcm, open_mask(config)).features
+    low, high = allowed(config, magnitudes)
+    assert ((low <= got) & (got <= high)).all()
+    assert level < 0.01 or np.abs(got - expected.features).max() < 2
+    assert np.sqrt(np.mean((got - expected.features) ** 2)) < (0.3 if level > 0.01 else 0.75)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
@@ -131,9 +145,10 @@ def test_profile_a_loses_only_the_nyquist_line() -> None:
 @pytest.mark.parametrize("config", [PROFILE_A, WITH_NYQUIST], ids=str)
 def test_extremes(config: FrontEnd, name: str) -> None:
     pcm = EXTREMES[name].astype(np.int16)
-    expected, _ = real(config, pcm, open_mask(config))
+    expected, magnitudes = real(config, pcm, open_mask(config))
     got = fixed(config, pcm, open_mask(config))
-    assert np.abs(got.features - expected.features).max() < 0.8
+    low, high = allowed(config, magnitudes)
+    assert ((low <= got.features) & (got.features <= high)).all()
     assert np.abs(got.output - expected.output).max() < 0.6
 
 
@@ -174,16 +189,10 @@ hops = arrays(np.int16, (3, 256), elements=st.integers(-32768, 32767))
 @settings(max_examples=60, deadline=None)
 @given(hops)
 def test_any_hops_have_the_right_features(pcm: np.ndarray) -> None:
-    """Every line is right to within the FFT's noise, 32 units in the last place of its block."""
     got = fixed(PROFILE_A, pcm.reshape(-1), open_mask(PROFILE_A)).features
     _, magnitudes = real(PROFILE_A, pcm.reshape(-1), open_mask(PROFILE_A))
-    padded = np.concatenate([np.zeros((1, 256), dtype=np.int16), pcm]).astype(int)
-    for t, magnitude in enumerate(magnitudes):
-        peak = max(1, np.abs(padded[t : t + 2]).max())
-        slack = 32 * 256 / 2**30 * peak / 2**14
-        low = np.maximum(magnitude - slack, 0) ** 0.3 * 4096 - 1
-        high = (magnitude + slack) ** 0.3 * 4096 + 1
-        assert ((low <= got[t]) & (got[t] <= high)).all()
+    low, high = allowed(PROFILE_A, magnitudes)
+    assert ((low <= got) & (got <= high)).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -224,17 +233,73 @@ def test_wrong_arrays_are_refused() -> None:
     )
 
 
-def test_another_fft_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "_FFT_WITNESS", 1)
-    with pytest.raises(ToolchainError) as caught:
-        FrontEndReference(PROFILE_A)
-    assert str(caught.value) == (
-        "front end: cmsisdsp on this machine rounds arm_cfft_q31 differently from its portable C "
-        "(a build with vector intrinsics); build it from its source package without them"
-    )
+def test_features_never_fall_with_the_level() -> None:
+    """A tone and noise, from one step to full scale: those of the tone, and the sum of all."""
+    time = np.arange(512)
+    wave = 0.8 * np.sin(0.3 * time) + 0.2 * np.random.default_rng(9).uniform(-1, 1, 512)
+    rows = []
+    for level in 2.0 ** np.arange(4, 15.1, 0.25):
+        front_end = FrontEndReference(PROFILE_A)
+        front_end.analysis(np.round(level * wave[:256]).astype(np.int16))
+        rows.append(front_end.analysis(np.round(level * wave[256:]).astype(np.int16)).astype(int))
+    table = np.array(rows)
+    assert (np.diff(table[:, 23:26], axis=0) > 0).all()
+    assert (np.diff(table.sum(axis=1)) > 0).all()
 
 
-def test_missing_wrapper_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cmsisdsp", None)
-    with pytest.raises(ToolchainError, match=r"install the package cmsisdsp$"):
-        FrontEndReference(PROFILE_A)
+def test_features_never_fall_with_the_power() -> None:
+    """All neighbours of powers of two and of the ends of segments, through the same tables as any line."""
+    for compression, bits in ((0.3, 12), (0.05, 14), (1.0, 15)):
+        front_end = FrontEndReference(FrontEnd(compression=compression, feature_fraction_bits=bits))
+        knots = np.unique(np.round(2.0 ** np.arange(0, 30.3, 1 / 256)).astype(np.int64))
+        amplitudes = np.unique(np.concatenate([knots, knots + 1]))
+        features = []
+        for part in np.array_split(amplitudes, len(amplitudes) // 256 + 1):
+            front_end.spectrum = np.zeros((2, 256), dtype=np.int64)
+            front_end.spectrum[0, : len(part)] = part
+            features.append(front_end._features()[: len(part)].astype(int))
+        assert (np.diff(np.concatenate(features)) >= 0).all()
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_no_sum_can_overflow(window: int) -> None:
+    """Full-scale samples with the signs of a line, and masks that gather all energy in one sample.
+
+    These are the largest lines and samples that can be. What is added on the way to them is no larger.
+    """
+    config = FrontEnd(window=window, hop=window // 2, bins=window // 2 + 1)
+    time = np.arange(window)
+    for line in (0, 1, window // 8, window // 3, window // 2):
+        for phase in (0.1, 0.8, 1.6):
+            signs = np.cos(2 * np.pi * line * time / window + phase) < 0
+            pcm = np.where(signs, -32768, 32767).astype(np.int16)
+            front_end = FrontEndReference(config)
+            front_end.analysis(pcm[: window // 2])
+            front_end.analysis(pcm[window // 2 :])
+            assert np.abs(front_end.spectrum).max() < 2**30.4
+            assert line or np.abs(front_end.spectrum).max() > 2**30.3
+    rng = np.random.default_rng(8)
+    pcm = rng.choice([-32768, 32767], window).astype(np.int16)
+    front_end = FrontEndReference(config)
+    front_end.analysis(pcm[: window // 2])
+    front_end.analysis(pcm[window // 2 :])
+    towards = front_end.spectrum[0] * np.cos(2 * np.pi * np.arange(window // 2) * (window // 2) / window)
+    mask = np.where(towards < 0, -32768, 32767).astype(np.int16)
+    gains = np.stack([mask, mask])
+    samples = front_end._fft.inverse(front_end._join((front_end.spectrum * gains) >> 16))
+    assert np.abs(samples).max() < 2**30.1
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_fft_is_the_fft(window: int) -> None:
+    """NumPy's, scaled down, either way."""
+    front_end = FrontEndReference(FrontEnd(window=window, hop=window // 2, bins=window // 2))
+    points = window // 2
+    values = np.random.default_rng(3).integers(-(2**22), 2**22, (2, points))
+    scale = 2.0**-front_end.numbers.halvings
+    exact = values[0] + 1j * values[1]
+    for got, expected in (
+        (front_end._fft.forward(values), np.fft.fft(exact) * scale),
+        (front_end._fft.inverse(values), np.fft.ifft(exact) * points * scale),
+    ):
+        assert np.abs(got[0] + 1j * got[1] - expected).max() < 3 + np.sqrt(points) / 2
