@@ -13,7 +13,7 @@ from quant.calibrate import Progress, Range, calibrate
 from quant.errors import QuantizationError
 from quant.graph import Branch, DType, Graph, IntegerGraph, Node, Operator, Quantization, Tensor
 from quant.ops.base import QuantizeRequest
-from quant.precision import Precision, load_precision
+from quant.precision import Precision, check_names, load_precision
 from quant.scales import Assignment, assign
 
 
@@ -25,12 +25,12 @@ def quantize(
 ) -> IntegerGraph:
     """Quantize a float graph on int16 mono clips at the model's rate.
 
-    ``precision`` is a table, a preset ("w8a8", "w8a16") or a TOML file's path. Raises QuantizationError when
-    there is no audio or an accumulator could overflow, ConfigError for a wrong precision.
+    ``precision`` is a table, a preset ("w2a8" to "w8a16") or the path of a file (`quant.precision`). Raises
+    QuantizationError when there is no audio or an accumulator could overflow, ConfigError for a wrong
+    precision.
     """
     table = load_precision(precision) if isinstance(precision, str) else precision
-    names = [operator.name for operator in graph.operators()] + [state.tensor for state in graph.states]
-    table.check_names(names)
+    check_names(table, graph)
     return convert(graph, calibrate(graph, clips, progress), table)
 
 

@@ -21,6 +21,7 @@ from quant.errors import QuantizationError
 from quant.graph import INTEGER_RANGE, Branch, BranchOutput, DType, Graph, Node, Operator, Quantization, State
 from quant.ops.base import Slot
 from quant.precision import Precision
+from quant.widths import activation_types, narrowed, unused_name
 
 # int16 scales leave a quarter of headroom above the calibrated peak: 14.7 of 16 bits stay in use, and audio
 # that is somewhat louder than the calibration set does not saturate.
@@ -156,6 +157,8 @@ class Assignment:
 def assign(graph: Graph, ranges: Mapping[str, Range], precision: Precision) -> Assignment:
     """Type and scale of every tensor of a float graph. Raises QuantizationError on contradictions."""
     groups = Groups()
+    graph, ranges = narrowed(graph, ranges, precision)
+    ranges = {**ranges, **_state_ranges(graph, ranges)}
     dtypes = activation_types(graph, precision)
     state_names = {state.tensor for state in graph.states}
     _add_sources(groups, graph, ranges, precision)
@@ -166,40 +169,25 @@ def assign(graph: Graph, ranges: Mapping[str, Range], precision: Precision) -> A
     return _collect(groups, graph, state_names)
 
 
-def activation_types(graph: Graph, precision: Precision) -> dict[str, DType]:
-    """Operator -> "int8" or "int16".
-
-    What feeds a recurrent update has the states' width, and what feeds a gate has 16 bits, unless a rule of
-    the precision table names the operator.
-    """
-    readers: dict[str, set[str]] = {}
-    for operator in graph.operators():
-        for name in operator.inputs:
-            readers.setdefault(name, set()).add(operator.kind)
-    result: dict[str, DType] = {}
-    for operator in graph.operators():
-        kinds = set().union(*(readers.get(name, set()) for name in operator.outputs))
-        default = None
-        if "gate" in kinds:
-            default = 16
-        elif "gru_update" in kinds:
-            default = precision.states
-        bits = precision.width("activations", operator.name, default)
-        result[operator.name] = "int8" if bits == 8 else "int16"
-    return result
-
-
 def _add_sources(groups: Groups, graph: Graph, ranges: Mapping[str, Range], precision: Precision) -> None:
     for name in graph.inputs:
         bits = graph.frontend.feature_fraction_bits if graph.frontend else 15
         groups.add(name, Group("int16", Quantization((2.0**-bits,), 0)))
     for state in graph.states:
-        bits = precision.width("states", state.tensor)
+        bits, seen = precision.width("states", state.tensor), ranges[state.tensor]
+        groups.add(state.tensor, Group("int8" if bits == 8 else "int16", low=seen.low, high=seen.high))
+
+
+def _state_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Range of every state: of its updates, its first value and zero."""
+    found = {}
+    for state in graph.states:
         initial = graph.constants.get(state.tensor)
         seen = ranges.get(state.next, Range(0.0, 0.0)).join(Range(0.0, 0.0))
         if initial is not None:
             seen = seen.join(Range(float(initial.min()), float(initial.max())))
-        groups.add(state.tensor, Group("int8" if bits == 8 else "int16", low=seen.low, high=seen.high))
+        found[state.tensor] = seen
+    return found
 
 
 def _slot_key(operator: Operator, side: str, index: int) -> str:
@@ -288,11 +276,7 @@ def _join_branches_and_states(groups: Groups, graph: Graph) -> Graph:
 
 def _requantize(groups: Groups, graph: Graph, source: str, target: str) -> tuple[Graph, Operator]:
     """A requantize operator from ``source`` into the group of ``target``; its output joins that group."""
-    name = f"{source}.requantize"
-    number = 1
-    while name in graph.tensors:
-        number += 1
-        name = f"{source}.requantize{number}"
+    name = unused_name(f"{source}.requantize", graph)
     tensors = {**graph.tensors, name: replace(graph.tensors[source], name=name)}
     groups.add(name, replace(groups.of(target), low=math.inf, high=-math.inf))
     groups.join(target, name)

@@ -23,6 +23,11 @@ from quant.ops.base import (
 
 SMALLEST_SCALE = 1e-30
 """Channels whose weights and bias are below it are zero, and have any scale."""
+SCALE_FRACTIONS = tuple(float(value) for value in np.linspace(1.0, 0.2, 81))
+"""Scales below 8 bits that are tried, as parts of the scale of the channel's peak."""
+SCALE_REFINEMENTS = 3
+LARGEST_WIDE_RATIO, LARGEST_NARROW_RATIO = 0.25, 0.5
+"""Scales of sums, in the output's, from which kernels with 32-bit sums shift right only (16x8, int8)."""
 LARGEST_BIAS = 2**29
 """A bias takes at most a quarter of an int32 sum."""
 
@@ -54,13 +59,16 @@ def quantize_weights(
 ) -> tuple[np.ndarray, tuple[float, ...]]:
     """Symmetric per-channel weights of ``bits`` bits: (int8 values, scale of each channel).
 
-    ``floor``: smallest scale of each channel; ``idle``: scale of channels that are zero.
-    Scales are float32 numbers, as TFLite's are.
+    8 bits: the scale brings the channel's peak to 127. Fewer: the scale of the smallest squared error
+    (`least_squares_scale`). ``floor``: smallest scale of each channel; ``idle``: scale of channels that are
+    zero. Scales are float32 numbers, as TFLite's are.
     """
     top = 2 ** (bits - 1) - 1
-    other = tuple(index for index in range(weight.ndim) if index != axis)
-    peak = np.max(np.abs(weight), axis=other).astype(np.float64)
-    scale = np.maximum(peak / top, floor)
+    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1).astype(np.float64)
+    scale = np.max(np.abs(rows), axis=1) / top
+    if bits < 8:
+        scale = least_squares_scale(rows, scale, top)
+    scale = np.maximum(scale, floor)
     scale = np.where(scale >= SMALLEST_SCALE, scale, idle).astype(np.float32).astype(np.float64)
     shape = [1] * weight.ndim
     shape[axis] = -1
@@ -68,11 +76,48 @@ def quantize_weights(
     return values, tuple(float(value) for value in scale)
 
 
+def least_squares_scale(rows: np.ndarray, largest: np.ndarray, top: int) -> np.ndarray:
+    """For each row of [channels, weights] the scale of the smallest squared error of its rounded and clipped
+    weights, among fractions of ``largest`` (the scale of its peak) and the best real scale for the integers
+    that the best of them gives. Rows of zeros keep ``largest``.
+    """
+    best, least = largest.copy(), np.full(len(rows), np.inf)
+    tried = [largest * fraction for fraction in SCALE_FRACTIONS]
+    for turn in range(len(tried) + SCALE_REFINEMENTS):
+        scale = tried[turn] if turn < len(tried) else _fitted_scale(rows, best, top)
+        safe = np.maximum(scale, SMALLEST_SCALE)[:, None]
+        error = np.sum((rows - safe * np.clip(np.round(rows / safe), -top, top)) ** 2, axis=1)
+        better = (error < least) & (largest >= SMALLEST_SCALE)
+        best, least = np.where(better, scale, best), np.where(better, error, least)
+    return best
+
+
+def _fitted_scale(rows: np.ndarray, scale: np.ndarray, top: int) -> np.ndarray:
+    """The real scale that fits the integers of ``scale`` best."""
+    integers = np.clip(np.round(rows / np.maximum(scale, SMALLEST_SCALE)[:, None]), -top, top)
+    power = np.sum(integers**2, axis=1)
+    return np.where(power > 0, np.sum(rows * integers, axis=1) / np.maximum(power, 1), scale)
+
+
+def upper_bits(bits: int, ratios: np.ndarray, wide: bool) -> int:
+    """Left shift of weights of ``bits`` bits in their int8, with scales smaller by as much.
+
+    Weights of less than 8 bits are the upper bits of an int8: scales that are too large for sums of 32 bits
+    and for right shifts only then become those of 8-bit weights. 4 bits, for which there are kernels, stay
+    where they are unless some ratio of the sum's scale to the output's needs that.
+    """
+    largest = float(np.max(ratios, initial=0.0))
+    if bits == 4 and largest < (LARGEST_WIDE_RATIO if wide else LARGEST_NARROW_RATIO):
+        return 0
+    return 8 - bits
+
+
 def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
     """Make a linear operator integer: constants ``<name>.weight``, ``<name>.bias`` and its attributes.
 
     Attributes set: input_offset, output_offset, multiplier and shift (one an output channel),
-    activation_min, activation_max.
+    activation_min, activation_max, weight_bits, and weight_shift where weights of fewer than 8 bits are
+    multiples of 2**weight_shift.
     """
     operator, (output,) = request.operator, request.outputs
     data = request.inputs[0]
@@ -82,14 +127,20 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
     wide = data.dtype == "int16"
     bias_type = np.int64 if wide else np.int32
     input_scale = data.quantization.scale[0]
+    bits, output_scale = request.weight_bits, output.quantization.scale[0]
     floor = np.abs(bias) / (input_scale * LARGEST_BIAS)
     # a ratio of at most 1 to the output's scale, which any width can requantize
-    idle = min(1.0, output.quantization.scale[0] / input_scale)
-    values, scales = quantize_weights(weight, channel_axis, request.weight_bits, floor, idle)
+    idle = min(1.0, output_scale / input_scale)
+    values, scales = quantize_weights(weight, channel_axis, bits, floor, idle)
+    used = np.any(np.moveaxis(weight, channel_axis, 0).reshape(len(bias), -1), axis=1) | (bias != 0)
+    moved = upper_bits(bits, np.array(scales)[used] * input_scale / output_scale, wide)
+    if moved:
+        values, scales = quantize_weights(weight, channel_axis, bits, floor * 2**moved, idle)
+        values, scales = values << moved, tuple(scale / 2**moved for scale in scales)
     bias_scales = np.array([input_scale * scale for scale in scales])
     bias_values = np.round(bias / bias_scales).astype(bias_type)
     to_pair = fixed_point.quantize_wide if wide else fixed_point.quantize_multiplier
-    pairs = [to_pair(scale / output.quantization.scale[0]) for scale in bias_scales]
+    pairs = [to_pair(scale / output_scale) for scale in bias_scales]
     low, high = activation_range(operator.attributes, output)
     attributes: dict[str, Attribute] = {
         **operator.attributes,
@@ -99,7 +150,8 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
         "shift": tuple(pair[1] for pair in pairs),
         "activation_min": low,
         "activation_max": high,
-        "weight_bits": request.weight_bits,
+        "weight_bits": bits,
+        **({"weight_shift": moved} if moved else {}),
     }
     weight_tensor = Tensor(
         f"{operator.name}.weight", values.shape, "int8", Quantization(scales, 0, channel_axis)

@@ -253,7 +253,7 @@ def test_a_pattern_that_matches_nothing_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         quantize(build.graph("two"), [audio()], table)
     assert str(caught.value) == (
-        "precision mine: pattern 'decoder.*' matches no operator or state (names look like one, two)"
+        "precision mine: pattern 'decoder.*' matches no operator with a result (names look like one, two)"
     )
 
 
@@ -262,7 +262,9 @@ def test_an_unknown_precision_is_refused() -> None:
     build.linear("one", "x", FRAME)
     with pytest.raises(ConfigError) as caught:
         quantize(build.graph("one"), [audio()], "w4a4")
-    assert str(caught.value) == "unknown precision 'w4a4' (must be w8a8, w8a16, or a TOML file)"
+    assert str(caught.value) == (
+        "unknown precision 'w4a4' (must be w2 to w8 with a8 or a16, such as w8a16, or a TOML or JSON file)"
+    )
 
 
 def test_an_accumulator_that_could_overflow_is_refused() -> None:

@@ -22,7 +22,7 @@ def command(
     ],
     calibration: Annotated[Path, typer.Option(help="Folder of recordings that set the value ranges.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The integer graph to write (.tdsn).")],
-    precision: Annotated[str, typer.Option(help="w8a8, w8a16, or a TOML file of names and bits.")] = "w8a16",
+    precision: Annotated[str, typer.Option(help="w2a8 to w8a16, or a file of names and bits.")] = "w8a16",
     as_json: Json = False,
 ) -> None:
     """Lower a streaming module, calibrate it on audio, and write its integer graph."""

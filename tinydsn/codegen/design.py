@@ -9,6 +9,7 @@ import numpy as np
 
 from quant.errors import GraphError
 from quant.graph import IntegerGraph, Operator, Tensor, check
+from tinydsn.codegen.aliasing import Aliases
 from tinydsn.codegen.call import Call, CodeTarget, Request
 from tinydsn.codegen.fusion import fuse
 from tinydsn.codegen.kernels import SILENT, emitter
@@ -87,21 +88,49 @@ def design(graph: IntegerGraph, target: CodeTarget) -> Design:
     """
     check(graph)
     graph = fuse(graph, target)
-    tensor_names = unique_identifiers(graph.tensors)
     operators = list(graph.operators())
     short = unique_identifiers(operator.name for operator in operators)
     functions = {op.name: f"tinydsn_op_{index:03d}_{short[op.name]}" for index, op in enumerate(operators)}
+    calls = _calls(graph, target, short)
+    made = plan(graph, _extras(graph, calls), target.alignment, _reserved(graph))
+    tensor_names = unique_identifiers(graph.tensors)
+    owners = {name: place.owner for name, place in made.places.items()}
+    arrays = {array.name: array for _, array in _arrays(graph, calls, owners, tensor_names)}
+    return Design(graph, target, tensor_names, functions, calls, made, arrays)
+
+
+def constant_arrays(graph: IntegerGraph, target: CodeTarget) -> list[tuple[str, Array]]:
+    """(operator, array) of every constant array in the order of the file, without planning the memory; the
+    name is empty for constants that the text points at."""
+    graph = fuse(graph, target)
+    short = unique_identifiers(operator.name for operator in graph.operators())
+    aliases = Aliases(graph)
+    owners = {name: group.owner for name, group in aliases.groups.items()}
+    tensor_names = unique_identifiers(graph.tensors)
+    return _arrays(graph, _calls(graph, target, short), owners, tensor_names)
+
+
+def _calls(graph: IntegerGraph, target: CodeTarget, short: Mapping[str, str]) -> dict[str, Call]:
     calls = {}
-    for operator in operators:
+    for operator in graph.operators():
         if operator.kind not in SILENT and view_offset(operator, graph) is None:
             request = Request(operator, graph, target, f"tinydsn_{short[operator.name]}")
             calls[operator.name] = emitter(request)(request)
-    made = plan(graph, _extras(graph, calls), target.alignment, _reserved(graph))
-    arrays = {array.name: array for call in calls.values() for array in call.arrays}
-    for name in _pointed_constants(graph, calls, made):
+    return calls
+
+
+def _arrays(
+    graph: IntegerGraph, calls: Mapping[str, Call], owners: Mapping[str, str], tensor_names: Mapping[str, str]
+) -> list[tuple[str, Array]]:
+    """Every constant array once, with the first operator that needs it."""
+    found: dict[str, tuple[str, Array]] = {}
+    for operator, call in calls.items():
+        for array in call.arrays:
+            found.setdefault(array.name, (operator, array))
+    for name in _pointed_constants(graph, calls, owners):
         array = Array(constant_name(tensor_names[name]), graph.constants[name], describe(graph.tensors[name]))
-        arrays[array.name] = array
-    return Design(graph, target, tensor_names, functions, calls, made, arrays)
+        found[array.name] = ("", array)
+    return list(found.values())
 
 
 def constant_name(tensor_name: str) -> str:
@@ -143,14 +172,14 @@ def _reserved(graph: IntegerGraph) -> list[tuple[str, int]]:
     return [(FRONTEND_STATE, front_end_memory(graph.frontend).state)]
 
 
-def _pointed_constants(graph: IntegerGraph, calls: Mapping[str, Call], made: MemoryPlan) -> list[str]:
+def _pointed_constants(graph: IntegerGraph, calls: Mapping[str, Call], owner: Mapping[str, str]) -> list[str]:
     """Constants that the text takes by address, in the graph's order."""
     read = {state.next for state in graph.states} | set(graph.outputs)
     read |= {name for b in graph.branches for o in b.outputs for name in (o.taken, o.held) if name}
     for operator in graph.operators():
         packed = calls[operator.name].packed if operator.name in calls else ()
         read |= {name for index, name in enumerate(operator.inputs) if name and index not in packed}
-    owners = {made.places[name].owner for name in read if name in made.places}
+    owners = {owner[name] for name in read if name in owner}
     owners |= {state.tensor for state in graph.states}
     return [name for name in graph.constants if name in owners]
 

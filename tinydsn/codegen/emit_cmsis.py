@@ -14,8 +14,8 @@ from tinydsn.codegen.linear import (
     PACKED,
     Window,
     bias_of,
+    nibbles,
     reduced_factors,
-    stored_bits,
     sum_bounds,
     weight_rows,
     window_of,
@@ -36,7 +36,7 @@ def fully_connected(request: Request) -> Call | None:
     narrow, window = request.output.dtype == "int8", window_of(request)
     # with 4 bits odd sizes take other paths in CMSIS-NN, which reads half bytes across rows
     even = window.channels % 8 == 0 and request.output.shape[-1] % 4 == 0
-    short = narrow and even and stored_bits(request) == 4
+    short = narrow and even and nibbles(request)
     if not _one_scale(request) or (narrow and window.out[1] > 1 and not short):
         return conv2d(request)
     arrays = _plain_arrays(request, factors=False)

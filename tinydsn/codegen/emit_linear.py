@@ -14,18 +14,23 @@ import numpy as np
 from quant.errors import BoardError, GraphError
 from tinydsn.codegen import emit_cmsis
 from tinydsn.codegen.call import Call, Request
+from tinydsn.codegen.emit_packed import packed_call
 from tinydsn.codegen.layouts import pack_depthwise, pack_scales, pack_weights, whole_columns
 from tinydsn.codegen.linear import (
     PACKED,
     bias_of,
     factors,
     narrow_is_proven,
+    nibbles,
     reduced_factors,
     stored_bits,
     weight_rows,
     window_of,
 )
 from tinydsn.codegen.text import Array
+
+MOST_NIBBLE_ROWS = 3
+"""From 4 rows on it costs less to unpack 4-bit weights once and to run the kernel for 8 bits."""
 
 
 def fully_connected(request: Request) -> Call:
@@ -55,7 +60,8 @@ def _choose(
         if call is not None:
             return call
     if narrow_is_proven(request):
-        return ours(request)
+        call = ours(request)
+        return call if stored_bits(request) == 8 or kernel_bits(request) == 4 else packed_call(request, call)
     depthwise, wide = request.operator.kind == "depthwise_conv2d", request.output.dtype == "int16"
     if wide and not depthwise:
         return _wide(request)
@@ -74,25 +80,41 @@ def _choose(
     return call
 
 
+def kernel_bits(request: Request) -> int:
+    """Bits of the weights that the kernel reads: 4 where there is one that wastes no flash and where, for a
+    few rows, it costs less than unpacking, else 8."""
+    if request.operator.kind != "fully_connected" or not nibbles(request):
+        return 8
+    if window_of(request).out[1] > MOST_NIBBLE_ROWS:
+        return 8
+    columns, target = request.input().shape[-1], request.target
+    wide = request.output.dtype == "int16"
+    block = (16 if wide else 32) if target.mve else 2
+    whole = whole_columns(columns, 4, target) == whole_columns(columns, 8, target) and columns % block == 0
+    return 4 if whole else 8
+
+
 def _fully_connected(request: Request) -> Call:
     window, suffix = window_of(request), _suffix(request)
-    bits = stored_bits(request)
+    bits = kernel_bits(request)
     kernel = f"tinydsn_fully_connected_{suffix}" + ("_s4" if bits == 4 else "")
     values, arrays = matrix_of(request, window.channels, bits)
-    whole = whole_columns(window.channels, bits, request.target)
-    needed = request.target.interleaved and (suffix == "s8" or whole > window.channels)
+    whole, rows = whole_columns(window.channels, bits, request.target), window.out[1]
+    # four rows of int16 are packed; fewer, and widened ones, are copied where they do not fit
+    packed = suffix == "s16" and bits == 8 and rows >= 4
+    needed = request.target.interleaved and (packed or suffix == "s8" or whole > window.channels)
     return Call(
         "fully_connected",
         {
             "variant": "tinydsn",
             "kernel": kernel,
-            "rows": window.out[1],
+            "rows": rows,
             "stride": row_stride(request),
             **values,
         },
         arrays,
         (kernel, "tinydsn_clamp"),
-        scratch=min(2, window.out[1]) * whole * 2 if needed else 0,
+        scratch=(4 if packed else min(2, rows)) * whole * 2 if needed else 0,
         packed=PACKED,
     )
 
@@ -109,7 +131,8 @@ def _conv2d(request: Request) -> Call:
     whole = -(-window.elements // 4) * 4
     columns = whole_columns(window.elements, 8, request.target)
     values, arrays = matrix_of(request, columns if suffix == "s16" else window.elements)
-    gathered = 2 * whole * (2 if suffix == "s16" else 1)
+    windows = 4 if suffix == "s16" and request.target.interleaved else 2
+    gathered = windows * whole * (2 if suffix == "s16" else 1)
     widened = 4 * whole if suffix == "s8" and request.target.interleaved else 0
     return Call(
         "conv2d",

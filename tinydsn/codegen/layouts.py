@@ -13,7 +13,10 @@ MVE            8 bits: natural order. 4 bits: blocks of 16 columns (int16) or 32
 plain          8 bits: natural order. 4 bits: columns 2j and 2j + 1 in byte j, the even one lower.
 =============  ========================================================================================
 
-A 4-bit weight w is stored as w + 8, without sign.
+A 4-bit weight w is stored as w + 8, without sign. Weights of 2, 3, 5, 6 and 7 bits (and 4, where there is no
+kernel for them or its whole words would waste flash) are packed fields of the bytes for 8 bits, in the order
+of that table: a matrix [N][K] takes exactly ceil(N * K * bits / 8) bytes, K rounded up to whole fours where
+interleaved. Groups of channels, unpacked one after the other, are multiples of 8 channels: whole bytes.
 """
 
 from __future__ import annotations
@@ -53,19 +56,51 @@ def pack_weights(rows: np.ndarray, bits: int, wide: bool, target: CodeTarget) ->
     return words.astype(np.uint8).view(np.int8)
 
 
-def pack_depthwise(taps: np.ndarray, wide: bool, target: CodeTarget) -> np.ndarray:
-    """Weights [taps, N] of a depthwise convolution as int8 [bytes]: by four channels, [N/4][taps][4], then
-    [taps][N % 4]. Interleaved: int16 elements, for int8 activations doubled (as their bias must be) and four
-    channels in the order 0 2 1 3.
+def depthwise_order(taps: np.ndarray, wide: bool, target: CodeTarget) -> np.ndarray:
+    """Weights [taps, N] of a depthwise convolution in their order, [taps * N]: by four channels,
+    [N/4][taps][4], then [taps][N % 4]; interleaved, four channels for int8 activations in the order 0 2 1 3.
     """
     count, channels = taps.shape
     whole = channels // 4 * 4
     fours = taps[:, :whole].reshape(count, -1, 4).swapaxes(0, 1)
     if target.interleaved and not wide:
         fours = fours[:, :, [0, 2, 1, 3]]
-    flat = np.concatenate([fours.reshape(-1), taps[:, whole:].reshape(-1)])
+    return np.concatenate([fours.reshape(-1), taps[:, whole:].reshape(-1)])
+
+
+def pack_depthwise(taps: np.ndarray, wide: bool, target: CodeTarget) -> np.ndarray:
+    """Weights [taps, N] of a depthwise convolution as int8 [bytes], in `depthwise_order`. Interleaved: int16
+    elements, for int8 activations doubled (as their bias must be)."""
+    flat = depthwise_order(taps, wide, target)
     flat = 2 * flat if target.interleaved and not wide else flat
     return flat.astype("<i2").view(np.int8) if target.interleaved else flat.astype(np.int8)
+
+
+def pack_fields(weights: np.ndarray, bits: int) -> np.ndarray:
+    """Weights [count] of 2 to 7 ``bits`` as uint8 [ceil(count * bits / 8)].
+
+    Blocks of 32, 8 words of 4 bytes, take ``bits`` words: parts of 4, 2 and 1 bits, the highest first, as
+    many as ``bits`` needs. A part of p bits has p words, of which word i holds the block's words i, i + p,
+    i + 2p, ... in fields of p bits of every byte from the lowest up (4 bits: from the highest down, so that
+    the first needs no shift). The rest is one string of fields, the first in the lowest bits
+    (``tinydsn_packed.h``).
+    """
+    codes = weights.astype(np.int64) & (2**bits - 1)
+    whole = len(codes) // 32 * 32
+    blocks = codes[:whole].reshape(-1, 8, 4)
+    words, left = [], bits
+    for part in (part for part in (4, 2, 1) if bits & part):
+        left -= part
+        fields = (blocks >> left) & (2**part - 1)
+        places = np.arange(8) // part * part
+        places = 4 - places if part == 4 else places
+        moved = fields << places[:, None]
+        words.append(moved.reshape(len(blocks), 8 // part, part, 4).sum(axis=1))
+    packed = np.concatenate([word.reshape(len(blocks), 4 * word.shape[1]) for word in words], axis=1).reshape(
+        -1
+    )
+    rest = (codes[whole:, None] >> np.arange(bits)) & 1
+    return np.concatenate([packed, np.packbits(rest.reshape(-1), bitorder="little")]).astype(np.uint8)
 
 
 def pack_scales(
@@ -81,6 +116,26 @@ def pack_scales(
     fours[:, 2] = -(fours[:, 2] + int(narrow))
     fours = fours.reshape(-1, 4, 3).transpose(0, 2, 1)
     return np.concatenate([fours.reshape(-1), triples[whole:].reshape(-1)]).astype(np.int32)
+
+
+def pack_small_scales(scales: np.ndarray, wide: bool, target: CodeTarget) -> np.ndarray:
+    """uint8 [7 N] (``wide``, int16 results) or [9 N]: what `pack_scales` made, as ``tinydsn_packed.h`` stores
+    it: int32 biases; int16 multipliers and int8 exponents, or int32 multipliers and int8 shifts.
+
+    A wide multiplier is one of 15 bits, shifted left, or has a shift of its own.
+    """
+    triples = scales.reshape(-1, 3).astype(np.int64)
+    if target.mve:
+        whole = len(triples) // 4 * 4
+        fours = triples[:whole].reshape(-1, 3, 4).transpose(0, 2, 1).reshape(-1, 3).copy()
+        fours[:, 2] = -fours[:, 2] - int(not wide)
+        triples = np.concatenate([fours, triples[whole:]])
+    bias, multiplier, exponent = triples.T
+    if wide:
+        left = np.array([max(0, int(value).bit_length() - 15) for value in multiplier])
+        multiplier, exponent = multiplier >> left, np.where(exponent, -exponent, left)
+    columns = ((bias, "<i4"), (multiplier, "<i2" if wide else "<i4"), (exponent, "<i1"))
+    return np.concatenate([values.astype(kind).view(np.uint8) for values, kind in columns])
 
 
 def _alternate(words: np.ndarray) -> np.ndarray:

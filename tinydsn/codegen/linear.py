@@ -106,9 +106,18 @@ def sum_bounds(request: Request) -> np.ndarray:
 
 
 def stored_bits(request: Request) -> int:
-    """4 for weights that were quantized to at most four bits, else 8."""
-    bits = request.operator.attributes.get("weight_bits", 8)
-    return 4 if isinstance(bits, int) and bits <= 4 else 8
+    """Bits of a weight in flash, 2 to 8. 8 and `nibbles` have kernels of their own; others are unpacked."""
+    return int(request.operator.attributes.get("weight_bits", 8))  # type: ignore[arg-type]
+
+
+def weight_shift(request: Request) -> int:
+    """The weights of the graph are multiples of 2 to this power (`quant.ops.linear.upper_bits`)."""
+    return int(request.operator.attributes.get("weight_shift", 0))  # type: ignore[arg-type]
+
+
+def nibbles(request: Request) -> bool:
+    """Whether weights are integers of 4 bits, from -7 to 7."""
+    return stored_bits(request) == 4 and weight_shift(request) == 0
 
 
 def narrow_is_proven(request: Request) -> bool:

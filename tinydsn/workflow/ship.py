@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", help="a run's folder, a checkpoint, or a shipped name such as dsn-s")
     parser.add_argument("--corpus", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--to", type=Path, help="checkpoint to write; a run needs it")
-    parser.add_argument("--precision", default="w8a16", help="w8a8, w8a16, or a TOML file")
+    parser.add_argument("--precision", default="w8a16", help="w2a8 to w8a16, or a TOML or JSON file")
     parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
     parser.add_argument("--board", default=BOARD, help="where the firmware runs")
     options = parser.parse_args(arguments)
