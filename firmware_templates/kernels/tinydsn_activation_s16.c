@@ -20,10 +20,18 @@ void tinydsn_sigmoid_s16(const int16_t *input, int32_t size, int32_t multiplier,
     }
 #else
     if (right_shift == 0 && multiplier <= TINYDSN_PAIRED) {
-        const uint32_t room = tinydsn_sigmoid_room(multiplier);
+        const uint32_t factors = tinydsn_pair_factors(multiplier), room = tinydsn_sigmoid_room(multiplier);
+        if (tinydsn_words(input, output, input)) {
+            for (; size >= 4; size -= 4) {
+                uint32_t first, second;
+                tinydsn_load_two(&input, &first, &second);
+                first = tinydsn_sigmoid_pair(first, factors, room);
+                second = tinydsn_sigmoid_pair(second, factors, room);
+                tinydsn_store_two(&output, first, second);
+            }
+        }
         for (; size >= 2; size -= 2) {
-            const uint32_t pair = tinydsn_load32(input);
-            tinydsn_store32(output, tinydsn_sigmoid_pair(pair, (int16_t)multiplier, room));
+            tinydsn_store32(output, tinydsn_sigmoid_pair(tinydsn_load32(input), factors, room));
             input += 2;
             output += 2;
         }
@@ -45,6 +53,15 @@ void tinydsn_tanh_s16(const int16_t *input, int32_t size, int32_t multiplier, in
         vstrhq_p_s16(output, tinydsn_tanh_eight(value, (int16_t)multiplier), live);
         input += 8;
         output += 8;
+    }
+#else
+    if (right_shift == 0 && multiplier <= TINYDSN_PAIRED) {
+        const uint32_t factors = tinydsn_pair_factors(-multiplier);
+        for (; size >= 2; size -= 2) {
+            tinydsn_store32(output, tinydsn_minus_tanh_pair(tinydsn_load32(input), factors));
+            input += 2;
+            output += 2;
+        }
     }
 #endif
     for (int32_t i = 0; i < size; i++) {

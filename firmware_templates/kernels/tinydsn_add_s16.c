@@ -60,24 +60,31 @@ static inline uint32_t combined(uint32_t a, uint32_t b, int minus)
     return minus ? tinydsn_qsub16(a, b) : tinydsn_qadd16(a, b);
 }
 
+/* The next four, which start at multiples of 4 bytes. */
+static inline void combine_four(const int16_t **a, const int16_t **b, int minus, enum limit limit,
+                                uint32_t lowest, uint32_t highest, int16_t **output)
+{
+    uint32_t a0, a1, b0, b1;
+    tinydsn_load_two(a, &a0, &a1);
+    tinydsn_load_two(b, &b0, &b1);
+    a0 = limited(combined(a0, b0, minus), limit, lowest, highest);
+    a1 = limited(combined(a1, b1, minus), limit, lowest, highest);
+    tinydsn_store_two(output, a0, a1);
+}
+
 static inline void combine_as(const int16_t *a, const int16_t *b, int32_t size, int single, int minus,
                               enum limit limit, int32_t low, int32_t high, int16_t *output)
 {
     const uint32_t lowest = tinydsn_pair(low, low), highest = tinydsn_pair(high, high);
     const uint32_t splat = tinydsn_pair(b[0], b[0]);
     if (!single && tinydsn_words(a, b, output)) {
-        for (; size >= 8; size -= 8) {
-            uint32_t a0, a1, a2, a3, b0, b1, b2, b3;
-            tinydsn_load_two(&a, &a0, &a1);
-            tinydsn_load_two(&b, &b0, &b1);
-            tinydsn_load_two(&a, &a2, &a3);
-            tinydsn_load_two(&b, &b2, &b3);
-            a0 = limited(combined(a0, b0, minus), limit, lowest, highest);
-            a1 = limited(combined(a1, b1, minus), limit, lowest, highest);
-            a2 = limited(combined(a2, b2, minus), limit, lowest, highest);
-            a3 = limited(combined(a3, b3, minus), limit, lowest, highest);
-            tinydsn_store_two(&output, a0, a1);
-            tinydsn_store_two(&output, a2, a3);
+        for (; size >= 16; size -= 16) {
+            for (int32_t four = 0; four < 4; four++) {
+                combine_four(&a, &b, minus, limit, lowest, highest, &output);
+            }
+        }
+        for (; size >= 4; size -= 4) {
+            combine_four(&a, &b, minus, limit, lowest, highest, &output);
         }
     }
     for (; size >= 2; size -= 2) {

@@ -13,5 +13,6 @@ void tinydsn_convolve_s16(const tinydsn_matrix *matrix, const tinydsn_window *wi
                           void *scratch, int16_t *output)
 {
     const tinydsn_windowing how = {.size = 2, .padding = 0, .columns = matrix->columns, .connect = connect};
-    tinydsn_convolve(matrix, window, how, (const uint8_t *)input, scratch, NULL, (uint8_t *)output);
+    /* windows that are read in place are packed where others would be gathered */
+    tinydsn_convolve(matrix, window, how, (const uint8_t *)input, scratch, scratch, (uint8_t *)output);
 }

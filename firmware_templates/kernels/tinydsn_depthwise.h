@@ -78,16 +78,6 @@ TINYDSN_INLINE uint32_t tinydsn_both(int32_t value)
     return (uint32_t)(uint16_t)value * 0x00010001u;
 }
 
-TINYDSN_INLINE int32_t tinydsn_low(uint32_t pair)
-{
-    return (int16_t)pair;
-}
-
-TINYDSN_INLINE int32_t tinydsn_high(uint32_t pair)
-{
-    return (int32_t)pair >> 16;
-}
-
 TINYDSN_INLINE tinydsn_quad tinydsn_quad_tap(tinydsn_quad sums, const void *x, const tinydsn_tap *w,
                                             tinydsn_depthwise how)
 {

@@ -71,7 +71,7 @@ static inline int32_t tinydsn_dot_1x1(int32_t fours, const int16_t *x, const int
     return sum;
 }
 
-/* The same with 4-bit weights, `eights` times 8 columns. */
+/* As tinydsn_dot_1x1 with 4-bit weights, `eights` times 8 columns. */
 static inline int32_t tinydsn_nibbles_1x1(int32_t eights, const int16_t *x, const int8_t *w, int32_t step,
                                           int32_t sum)
 {

@@ -61,47 +61,122 @@ static void all(const int16_t *gx, const int16_t *gh, const int16_t *state, int3
 
 #else
 
-/* The logistic function of the sums of two pairs. */
-static inline uint32_t open(const int16_t *gx, const int16_t *gh, int16_t multiplier, uint32_t room)
-{
-    return tinydsn_sigmoid_pair(tinydsn_qadd16(tinydsn_load32(gx), tinydsn_load32(gh)), multiplier, room);
-}
+#if TINYDSN_DSP && defined(__OPTIMIZE__)
 
+/* A place in the table of the logistic function becomes its value: tinydsn_segment_away. */
+#define SEGMENT(place, rounding, u, v)                                                                       \
+    "asr     %[" u "], %[" place "], #15\n\t"                                                                \
+    "pkhbt   %[" v "], %[base], %[" place "], lsl #16\n\t"                                                   \
+    "ldr     %[" u "], [%[middle], %[" u "], lsl #2]\n\t"                                                    \
+    "add     %[" place "], %[" rounding "], %[" place "], asr #31\n\t"                                       \
+    "smlad   %[" place "], %[" u "], %[" v "], %[" place "]\n\t"
+
+/* The logistic function of a pair; three scratch registers. */
+#define OPEN(pair, limit, second, u, v)                                                                      \
+    limit                                                                                                    \
+    "smultb  %[" second "], %[" pair "], %[factors]\n\t"                                                     \
+    "smulbb  %[" pair "], %[" pair "], %[factors]\n\t"                                                       \
+    SEGMENT(pair, "base", u, v)                                                                              \
+    SEGMENT(second, "base", u, v)                                                                            \
+    "pkhtb   %[" pair "], %[" second "], %[" pair "], asr #16\n\t"
+
+/* tinydsn_limit16. */
+#define LIMIT(pair, u)                                                                                       \
+    "ldr     %[" u "], %[room]\n\t"                                                                          \
+    "qadd16  %[" pair "], %[" pair "], %[" u "]\n\t"                                                         \
+    "qsub16  %[" pair "], %[" pair "], %[" u "]\n\t"                                                         \
+    "qsub16  %[" pair "], %[" pair "], %[" u "]\n\t"                                                         \
+    "qadd16  %[" pair "], %[" pair "], %[" u "]\n\t"
+
+/* The pairs of a row, as `two` below computes them; a is minus n when z is computed. */
+#define ROW_OF_PAIRS(name, limit_a, limit_b)                                                                 \
+    static void name(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t hidden,             \
+                     uint32_t factors, uint32_t room, int16_t *output)                                       \
+    {                                                                                                        \
+        const int16_t *const end = gx + (hidden & ~1);                                                       \
+        int32_t a, b, c, d, e;                                                                               \
+        __asm volatile(                                                                                      \
+            "1:\n\t"                                                                                         \
+            "ldr     %[a], [%[gh]]\n\t"                                                                      \
+            "ldr     %[b], [%[gx]]\n\t"                                                                      \
+            "qadd16  %[a], %[a], %[b]\n\t"                                                                   \
+            OPEN("a", limit_a, "b", "c", "d")                                                                \
+            "ldr     %[b], [%[gh], %[gate], lsl #1]\n\t"                                                     \
+            "smlabb  %[c], %[a], %[b], %[half]\n\t"                                                          \
+            "smlatt  %[a], %[a], %[b], %[half]\n\t"                                                          \
+            "ldr     %[b], [%[gx], %[gate], lsl #1]\n\t"                                                     \
+            "lsls    %[a], %[a], #1\n\t"                                                                     \
+            "pkhtb   %[a], %[a], %[c], asr #15\n\t"                                                          \
+            "qadd16  %[a], %[a], %[b]\n\t"                                                                   \
+            "smultt  %[b], %[a], %[factors]\n\t"                                                             \
+            "smulbt  %[a], %[a], %[factors]\n\t"                                                             \
+            "ssat    %[b], #24, %[b]\n\t"                                                                    \
+            "ssat    %[a], #24, %[a]\n\t"                                                                    \
+            SEGMENT("a", "half", "c", "d")                                                                   \
+            SEGMENT("b", "half", "c", "d")                                                                   \
+            "lsls    %[b], %[b], #1\n\t"                                                                     \
+            "pkhtb   %[a], %[b], %[a], asr #15\n\t"                                                          \
+            "ldr     %[b], [%[gh], %[gate]]\n\t"                                                             \
+            "ldr     %[c], [%[gx], %[gate]]\n\t"                                                             \
+            "qadd16  %[b], %[b], %[c]\n\t"                                                                   \
+            OPEN("b", limit_b, "c", "d", "e")                                                                \
+            "ldr     %[c], [%[state]], #4\n\t"                                                               \
+            "smlabb  %[d], %[b], %[c], %[half]\n\t"                                                          \
+            "smlatt  %[e], %[b], %[c], %[half]\n\t"                                                          \
+            "smlabb  %[d], %[b], %[a], %[d]\n\t"                                                             \
+            "smlatt  %[e], %[b], %[a], %[e]\n\t"                                                             \
+            "lsls    %[e], %[e], #1\n\t"                                                                     \
+            "pkhtb   %[d], %[e], %[d], asr #15\n\t"                                                          \
+            "ssub16  %[d], %[d], %[a]\n\t"                                                                   \
+            "ldr     %[e], %[end]\n\t"                                                                       \
+            "str     %[d], [%[output]], #4\n\t"                                                              \
+            "adds    %[gx], #4\n\t"                                                                          \
+            "adds    %[gh], #4\n\t"                                                                          \
+            "cmp     %[gx], %[e]\n\t"                                                                        \
+            "bne     1b\n\t"                                                                                 \
+            : [gx] "+r"(gx), [gh] "+r"(gh), [state] "+r"(state), [output] "+r"(output), [a] "=&r"(a),        \
+              [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e)                                         \
+            : [middle] "r"(TINYDSN_SIGMOID_MIDDLE), [base] "r"(TINYDSN_SIGMOID_ROUNDING),                    \
+              [half] "r"(TINYDSN_TANH_ROUNDING), [factors] "r"(factors), [gate] "r"(2 * hidden),             \
+              [end] "m"(end), [room] "m"(room)                                                               \
+            : "cc", "memory");                                                                               \
+    }
+
+ROW_OF_PAIRS(tinydsn_gru_update_pairs, "", "")
+ROW_OF_PAIRS(tinydsn_gru_update_limited, LIMIT("a", "b"), LIMIT("b", "c"))
+
+#else
+
+/* Two elements. */
 static inline uint32_t two(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t hidden,
-                           int16_t multiplier, uint32_t room)
+                           uint32_t factors, uint32_t room)
 {
-    const uint32_t r = open(gx, gh, multiplier, room), z = open(gx + hidden, gh + hidden, multiplier, room);
-    const uint32_t factor = (uint32_t)multiplier, recurrent = tinydsn_load32(gh + 2 * hidden);
-    const int32_t first = tinydsn_smlabb(r, recurrent, HALF), second = tinydsn_smlatt(r, recurrent, HALF);
+    const uint32_t reset = tinydsn_qadd16(tinydsn_load32(gx), tinydsn_load32(gh));
+    const uint32_t r = tinydsn_sigmoid_pair(reset, factors, room);
+    const uint32_t recurrent = tinydsn_load32(gh + 2 * hidden);
     /* below 2^30 + 2^14 */
-    const uint32_t carried = tinydsn_pair_q15(first, second);
+    const uint32_t carried = tinydsn_pair_q15(tinydsn_smlabb(r, recurrent, HALF), tinydsn_smlatt(r, recurrent, HALF));
     const uint32_t fresh = tinydsn_qadd16(tinydsn_load32(gx + 2 * hidden), carried);
-    const int32_t n0 = tinydsn_tanh_high(tinydsn_saturate17(tinydsn_low(fresh) * multiplier)) >> 15;
-    const int32_t n1 = tinydsn_tanh_high(tinydsn_saturate17(tinydsn_smultb(fresh, factor))) >> 15;
-    const int32_t moved0 = tinydsn_mla(tinydsn_low(z), state[0] - n0, HALF);
-    const int32_t moved1 = tinydsn_mla(tinydsn_high(z), state[1] - n1, HALF);
-    return tinydsn_pair(n0 + (moved0 >> 15), n1 + (moved1 >> 15));
+    const uint32_t minus = tinydsn_minus_tanh_pair(fresh, factors);
+    const uint32_t update = tinydsn_qadd16(tinydsn_load32(gx + hidden), tinydsn_load32(gh + hidden));
+    const uint32_t z = tinydsn_sigmoid_pair(update, factors, room), old = tinydsn_load32(state);
+    const int32_t first = tinydsn_smlabb(z, minus, tinydsn_smlabb(z, old, HALF));
+    const int32_t second = tinydsn_smlatt(z, minus, tinydsn_smlatt(z, old, HALF));
+    /* what moves may have 17 bits, of which the sum with n, which fits, needs 16 */
+    return tinydsn_ssub16(tinydsn_pair_q15(first, second), minus);
 }
 
-/* All pairs. */
-static inline void pairs(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t rows,
-                         int32_t hidden, int16_t multiplier, uint32_t room, int16_t *output)
+static void tinydsn_gru_update_limited(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t hidden,
+                                 uint32_t factors, uint32_t room, int16_t *output)
 {
-    for (; rows > 0; rows--) {
-        const int16_t *const end = gx + (hidden & ~1);
-        while (gx < end) {
-            tinydsn_store32(output, two(gx, gh, state, hidden, multiplier, room));
-            gx += 2;
-            gh += 2;
-            state += 2;
-            output += 2;
-        }
-        gx += 2 * hidden + (hidden & 1);
-        gh += 2 * hidden + (hidden & 1);
-        state += hidden & 1;
-        output += hidden & 1;
+    for (int32_t i = 0; i < (hidden & ~1); i += 2) {
+        tinydsn_store32(output + i, two(gx + i, gh + i, state + i, hidden, factors, room));
     }
 }
+
+#define tinydsn_gru_update_pairs tinydsn_gru_update_limited
+
+#endif
 
 #endif
 
@@ -114,11 +189,15 @@ void tinydsn_gru_update_s16(const int16_t *gx, const int16_t *gh, const int16_t 
         all(gx, gh, state, rows, hidden, (int16_t)multiplier, output);
         begin = hidden;
 #else
-        const uint32_t room = tinydsn_sigmoid_room(multiplier);
-        if (room == 0) {
-            pairs(gx, gh, state, rows, hidden, (int16_t)multiplier, 0, output);
-        } else {
-            pairs(gx, gh, state, rows, hidden, (int16_t)multiplier, room, output);
+        const uint32_t factors = tinydsn_pair_factors(multiplier), room = tinydsn_sigmoid_room(multiplier);
+        for (int32_t row = 0; hidden > 1 && row < rows; row++) {
+            const int32_t from = row * hidden;
+            const int16_t *const x = gx + 3 * from, *const h = gh + 3 * from;
+            if (room == 0) {
+                tinydsn_gru_update_pairs(x, h, state + from, hidden, factors, room, output + from);
+            } else {
+                tinydsn_gru_update_limited(x, h, state + from, hidden, factors, room, output + from);
+            }
         }
         begin = hidden & ~1;
 #endif

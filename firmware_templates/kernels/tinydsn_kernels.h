@@ -61,7 +61,7 @@ typedef struct {
 /*
  * Input [rows][columns], the start of a row `row_stride` elements after the last; output [rows][channels].
  * scratch, where TINYDSN_INTERLEAVED: two rows of int16, columns rounded up to a multiple of 4 (of 8 for 4-bit
- * weights); int16 inputs whose columns are such a multiple need none.
+ * weights); with int16 inputs and 8-bit weights four rows, which up to three rows of such a multiple do not need.
  */
 void tinydsn_fully_connected_s16(const tinydsn_matrix *matrix, const int16_t *input, int32_t rows,
                                  int32_t row_stride, int16_t *scratch, int16_t *output);
@@ -75,8 +75,8 @@ void tinydsn_fully_connected_s8_s4(const tinydsn_matrix *matrix, const int8_t *i
 /*
  * Output [out_height][out_width][matrix->channels]. matrix->columns is the size of the window, with int16 and
  * where TINYDSN_INTERLEAVED rounded up to a multiple of 4 (with zero weights). Padding is zero, or with int8 the
- * input's zero point. scratch: 2 * columns elements, columns rounded up to a multiple of 4; with int8 and where
- * TINYDSN_INTERLEAVED three times as much.
+ * input's zero point. scratch: 2 * columns elements, columns rounded up to a multiple of 4; where
+ * TINYDSN_INTERLEAVED twice as much with int16, three times with int8.
  */
 void tinydsn_convolve_s16(const tinydsn_matrix *matrix, const tinydsn_window *window, const int16_t *input,
                           void *scratch, int16_t *output);
@@ -96,6 +96,47 @@ void tinydsn_depthwise_s16(const tinydsn_matrix *matrix, const tinydsn_window *w
 void tinydsn_depthwise_s8(const tinydsn_matrix *matrix, const tinydsn_window *window, int32_t input_offset,
                           const int8_t *input, int8_t *output);
 
+/* Writes `count` packed weights (tinydsn_packed.h) of so many bits as int8; `upper`: as upper halves. */
+typedef void (*tinydsn_unpacker)(const uint8_t *packed, int32_t count, int8_t *target);
+
+void tinydsn_unpack_2(const uint8_t *packed, int32_t count, int8_t *target);
+void tinydsn_unpack_3(const uint8_t *packed, int32_t count, int8_t *target);
+void tinydsn_unpack_4(const uint8_t *packed, int32_t count, int8_t *target);
+void tinydsn_unpack_4_upper(const uint8_t *packed, int32_t count, int8_t *target);
+void tinydsn_unpack_5(const uint8_t *packed, int32_t count, int8_t *target);
+void tinydsn_unpack_6(const uint8_t *packed, int32_t count, int8_t *target);
+void tinydsn_unpack_7(const uint8_t *packed, int32_t count, int8_t *target);
+
+/*
+ * A matrix whose weights have 2 to 7 bits in flash. `group` channels are unpacked at a time: a multiple of 8, or all.
+ * Places are bytes of scratch: weights of a group come first, then its scales, then its results, where there are
+ * several groups and several rows, then what the kernel for 8 bits needs.
+ */
+typedef struct {
+    const tinydsn_matrix *matrix; /* whose weights are packed; without scales */
+    const uint8_t *scales;        /* tinydsn_packed.h */
+    tinydsn_unpacker unpack;
+    int32_t group;
+    int32_t group_weights; /* as the kernel reads them, with what fills up its rows */
+    int32_t group_bytes;   /* of them, packed */
+    int32_t weights;       /* of the whole matrix */
+    int32_t scales_place, strip_place, rest_place;
+} tinydsn_packed;
+
+/* As their namesakes, with other scratch. */
+void tinydsn_fully_connected_s16_packed(const tinydsn_packed *packed, const int16_t *input, int32_t rows,
+                                        int32_t row_stride, void *scratch, int16_t *output);
+void tinydsn_fully_connected_s8_packed(const tinydsn_packed *packed, const int8_t *input, int32_t rows,
+                                       int32_t row_stride, void *scratch, int8_t *output);
+void tinydsn_convolve_s16_packed(const tinydsn_packed *packed, const tinydsn_window *window, const int16_t *input,
+                                 void *scratch, int16_t *output);
+void tinydsn_convolve_s8_packed(const tinydsn_packed *packed, const tinydsn_window *window, int8_t padding,
+                                const int8_t *input, void *scratch, int8_t *output);
+void tinydsn_depthwise_s16_packed(const tinydsn_packed *packed, const tinydsn_window *window, const int16_t *input,
+                                  void *scratch, int16_t *output);
+void tinydsn_depthwise_s8_packed(const tinydsn_packed *packed, const tinydsn_window *window, int32_t input_offset,
+                                 const int8_t *input, void *scratch, int8_t *output);
+
 /*
  * Gated recurrent unit, the part after both matrix products (gates in the order reset, update, new).
  * gx, gh: [rows][3 * hidden], of one scale that `multiplier` brings to three times Q3.12; state, output:
@@ -103,6 +144,22 @@ void tinydsn_depthwise_s8(const tinydsn_matrix *matrix, const tinydsn_window *wi
  */
 void tinydsn_gru_update_s16(const int16_t *gx, const int16_t *gh, const int16_t *state, int32_t rows,
                             int32_t hidden, int32_t multiplier, int16_t *output);
+
+/* A whole cell: the products of its input and of its state, [3 * hidden] channels each, and the update. */
+typedef struct {
+    tinydsn_matrix input, hidden;
+    int32_t multiplier;
+} tinydsn_gru;
+
+#define TINYDSN_GRU_ROWS 8 /* that go through a cell at a time */
+
+/*
+ * x: [rows] of input.columns elements, x_stride apart; h likewise of hidden.columns; state, output: [rows][hidden].
+ * output may be x, h or state. scratch: 6 * hidden elements for each row that goes at a time, and what both products
+ * need, as tinydsn_fully_connected_s16 says.
+ */
+void tinydsn_gru_s16(const tinydsn_gru *gru, const int16_t *x, int32_t x_stride, const int16_t *h, int32_t h_stride,
+                     const int16_t *state, int32_t rows, int16_t *scratch, int16_t *output);
 
 /*
  * Layer normalisation over the last axis; tinydsn_layer_norm_s16.c tells the arithmetic. Where `narrow`, the shift

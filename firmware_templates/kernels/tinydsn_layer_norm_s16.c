@@ -82,7 +82,7 @@ static inline int16_t scaled(int32_t x, const int32_t **scale, int32_t factor, i
 #endif
 
 /* A row for which 2^30 <= root <= 2^31; `up`: 31 minus the right shift of its product with d[i]. */
-static TINYDSN_NOINLINE void scale_narrow(const tinydsn_layer_norm *norm, const int16_t *x, int32_t sum,
+static inline void scale_narrow(const tinydsn_layer_norm *norm, const int16_t *x, int32_t sum,
                                           uint32_t root, int32_t up, int16_t *output)
 {
     const int32_t *scale = norm->scales;
@@ -105,6 +105,13 @@ static TINYDSN_NOINLINE void scale_narrow(const tinydsn_layer_norm *norm, const 
     }
 #else
     int32_t left = norm->columns;
+    for (; left >= 8; left -= 8) {
+        for (int32_t i = 0; i < 8; i++) {
+            output[i] = scaled(x[i], &scale, factor, offset, twice, down);
+        }
+        x += 8;
+        output += 8;
+    }
     for (; left >= 4; left -= 4) {
         output[0] = scaled(x[0], &scale, factor, offset, twice, down);
         output[1] = scaled(x[1], &scale, factor, offset, twice, down);

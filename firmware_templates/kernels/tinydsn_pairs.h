@@ -70,6 +70,46 @@ static inline uint32_t tinydsn_pair_q15(int32_t low, int32_t high)
 #endif
 }
 
+/* SMULBB, SMULBT and SMULTT: product of two halves. */
+static inline int32_t tinydsn_smulbb(uint32_t a, uint32_t b)
+{
+#if TINYDSN_DSP
+    TINYDSN_TWO("smulbb", a, b);
+#else
+    return tinydsn_low(a) * tinydsn_low(b);
+#endif
+}
+
+static inline int32_t tinydsn_smulbt(uint32_t a, uint32_t b)
+{
+#if TINYDSN_DSP
+    TINYDSN_TWO("smulbt", a, b);
+#else
+    return tinydsn_low(a) * tinydsn_high(b);
+#endif
+}
+
+static inline int32_t tinydsn_smultt(uint32_t a, uint32_t b)
+{
+#if TINYDSN_DSP
+    TINYDSN_TWO("smultt", a, b);
+#else
+    return tinydsn_high(a) * tinydsn_high(b);
+#endif
+}
+
+/* SSUB16: differences of two pairs, modulo 2^16. */
+static inline uint32_t tinydsn_ssub16(uint32_t a, uint32_t b)
+{
+#if TINYDSN_DSP
+    uint32_t result;
+    __asm("ssub16 %0, %1, %2" : "=r"(result) : "r"(a), "r"(b) : "cc");
+    return result;
+#else
+    return ((a - b) & 0xFFFFu) | ((a & 0xFFFF0000u) - (b & 0xFFFF0000u));
+#endif
+}
+
 /* SMULTB: product of the upper half of a and the lower half of b. */
 static inline int32_t tinydsn_smultb(uint32_t a, uint32_t b)
 {
@@ -115,6 +155,25 @@ static inline int32_t tinydsn_smlatt(uint32_t a, uint32_t b, int32_t c)
     TINYDSN_THREE("smlatt", a, b, c);
 #else
     return (int32_t)((uint32_t)(tinydsn_high(a) * tinydsn_high(b)) + (uint32_t)c);
+#endif
+}
+
+/* SMLAWB and SMLAWT: c plus a word times a half, shifted right by 16, modulo 2^32. */
+static inline int32_t tinydsn_smlawb(int32_t a, uint32_t b, int32_t c)
+{
+#if TINYDSN_DSP
+    TINYDSN_THREE("smlawb", a, b, c);
+#else
+    return (int32_t)((uint32_t)(((int64_t)a * tinydsn_low(b)) >> 16) + (uint32_t)c);
+#endif
+}
+
+static inline int32_t tinydsn_smlawt(int32_t a, uint32_t b, int32_t c)
+{
+#if TINYDSN_DSP
+    TINYDSN_THREE("smlawt", a, b, c);
+#else
+    return (int32_t)((uint32_t)(((int64_t)a * tinydsn_high(b)) >> 16) + (uint32_t)c);
 #endif
 }
 

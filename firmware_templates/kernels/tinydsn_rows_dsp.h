@@ -1,5 +1,6 @@
 /*
- * Matrix products with interleaved weights (tinydsn_dot_s16.h): rows of int16 activations, one or two at a time.
+ * Matrix products with interleaved weights (tinydsn_dot_s16.h): rows of int16 activations, one, two or four at
+ * a time.
  *
  * `bits` of the weights and the members of `how` are constants of the callers, so that each kernel is compiled
  * for its own case.
@@ -9,6 +10,7 @@
 
 #include "tinydsn_dot_s16.h"
 #include "tinydsn_finish.h"
+#include "tinydsn_four_rows.h"
 #include "tinydsn_kernels.h"
 
 /* Columns of a row, rounded up to whole words of weights. */
@@ -153,7 +155,13 @@ TINYDSN_INLINE void tinydsn_multiply_s16(const tinydsn_matrix *matrix, int32_t b
 {
     const int32_t columns = matrix->columns, whole = tinydsn_whole(columns, bits);
     const int pads = whole > columns;
-    const int aligned = pads || (((uintptr_t)input | (uintptr_t)(2 * row_stride)) & 3) == 0;
+    const int in_words = (((uintptr_t)input | (uintptr_t)(2 * row_stride)) & 3) == 0, aligned = pads || in_words;
+    for (; bits == 8 && how.rounded && rows >= 4; rows -= 4) {
+        tinydsn_pack_four_rows(input, columns, row_stride, in_words, scratch);
+        tinydsn_four_rows(matrix, scratch, how, output);
+        input += 4 * row_stride;
+        output = tinydsn_row(output, matrix, how, 4);
+    }
     while (rows > 0) {
         const int32_t together = bits == 8 && rows >= 2 && aligned ? 2 : 1;
         const int16_t *x0 = input, *x1 = input + row_stride;

@@ -11,39 +11,50 @@
 
 #include "tinydsn_pairs.h"
 
+/* Its lower half is -2^15; the upper one saves a register where the logistic function is rounded. */
+#define TINYDSN_SEGMENT_BASE 0x40008000
+
 /*
- * Segments of 2^bits places; `middle` is the one of place 0. The rounding is added to the result: half of its
- * last place, or, for functions with halves rounded away from zero, less one where the place is negative.
+ * Segments of 128 places; `middle` is the one of place 0. The rounding, half of the last place, is added to the
+ * result.
  */
-#define TINYDSN_HALF_UP "smlad   %[place], %[segment], %[distance], %[rounding]"
-#define TINYDSN_HALF_AWAY                                                                                    \
-    "add     %[place], %[rounding], %[place], asr #31\n\t"                                                   \
-    "smlad   %[place], %[segment], %[distance], %[place]"
-
+static inline int32_t tinydsn_segment_7(const uint32_t *middle, int32_t place, int32_t rounding)
+{
 #if TINYDSN_DSP
-#define TINYDSN_SEGMENT(name, bits, sum, sign)                                                               \
-    static inline int32_t name(const uint32_t *middle, int32_t place, int32_t rounding)                      \
-    {                                                                                                        \
-        uint32_t segment, distance;                                                                          \
-        __asm("asr     %[segment], %[place], #" #bits "\n\t"                                                 \
-              "ldr     %[segment], [%[middle], %[segment], lsl #2]\n\t"                                      \
-              "orr     %[distance], %[base], %[place], lsl #(31 - " #bits ")\n\t" sum                        \
-              : [place] "+r"(place), [segment] "=&r"(segment), [distance] "=&r"(distance)                    \
-              : [middle] "r"(middle), [base] "r"(0x8000), [rounding] "r"(rounding), "m"(*middle));           \
-        return place;                                                                                        \
-    }
+    uint32_t segment, distance;
+    __asm("asr     %[segment], %[place], #7\n\t"
+          "ldr     %[segment], [%[middle], %[segment], lsl #2]\n\t"
+          "orr     %[distance], %[base], %[place], lsl #24\n\t"
+          "smlad   %[place], %[segment], %[distance], %[rounding]"
+          : [place] "+r"(place), [segment] "=&r"(segment), [distance] "=&r"(distance)
+          : [middle] "r"(middle), [base] "r"(0x8000), [rounding] "r"(rounding), "m"(*middle));
+    return place;
 #else
-#define TINYDSN_SEGMENT(name, bits, sum, sign)                                                               \
-    static inline int32_t name(const uint32_t *middle, int32_t place, int32_t rounding)                      \
-    {                                                                                                        \
-        const uint32_t distance = ((uint32_t)place << (31 - bits)) | 0x8000u;                                \
-        return tinydsn_smlad(middle[place >> bits], distance, rounding + (sign));                            \
-    }
+    return tinydsn_smlad(middle[place >> 7], ((uint32_t)place << 24) | 0x8000u, rounding);
 #endif
+}
 
-TINYDSN_SEGMENT(tinydsn_segment_7, 7, TINYDSN_HALF_UP, 0)
-TINYDSN_SEGMENT(tinydsn_segment_8_away, 8, TINYDSN_HALF_AWAY, place >> 31)
-TINYDSN_SEGMENT(tinydsn_segment_9_away, 9, TINYDSN_HALF_AWAY, place >> 31)
+/*
+ * Segments of 2^15 places, of which the distance takes 10 bits at most, so that the result is a multiple of 64.
+ * Halves are rounded away from zero: the rounding is less by one where the place is negative.
+ */
+static inline int32_t tinydsn_segment_away(const uint32_t *middle, int32_t place, int32_t rounding)
+{
+#if TINYDSN_DSP
+    uint32_t segment, distance;
+    __asm("asr     %[segment], %[place], #15\n\t"
+          "ldr     %[segment], [%[middle], %[segment], lsl #2]\n\t"
+          "pkhbt   %[distance], %[base], %[place], lsl #16\n\t"
+          "add     %[place], %[rounding], %[place], asr #31\n\t"
+          "smlad   %[place], %[segment], %[distance], %[place]"
+          : [place] "+r"(place), [segment] "=&r"(segment), [distance] "=&r"(distance)
+          : [middle] "r"(middle), [base] "r"(TINYDSN_SEGMENT_BASE), [rounding] "r"(rounding), "m"(*middle));
+    return place;
+#else
+    const uint32_t distance = ((uint32_t)place << 16) | 0x8000u;
+    return tinydsn_smlad(middle[place >> 15], distance, rounding + (place >> 31));
+#endif
+}
 
 #if TINYDSN_MVE
 /* Four segments of 2^bits places: their functions' values times 2^bits. */

@@ -8,6 +8,50 @@
 #include "tinydsn_kernels.h"
 #include "tinydsn_segments.h"
 
+#if TINYDSN_DSP && !TINYDSN_MVE && defined(__OPTIMIZE__)
+/* The place of a difference, and its exponential: tinydsn_segment_7; the place becomes the distance. */
+#define PLACE(value)                                                                                         \
+    "smmlar  %[" value "], %[" value "], %[multiplier], %[most]\n\t"                                         \
+    "ssat    %[" value "], #16, %[" value "]\n\t"
+#define POWER(place)                                                                                         \
+    "asr     %[segment], %[" place "], #7\n\t"                                                               \
+    "orr     %[" place "], %[base], %[" place "], lsl #24\n\t"                                               \
+    "ldr     %[segment], [%[middle], %[segment], lsl #2]\n\t"                                                \
+    "smlad   %[" place "], %[segment], %[" place "], %[half]\n\t"
+
+/*
+ * Exponentials of pairs, as powers_of_pair; returns their sum times the factor, which stands in both halves of
+ * `factors` and serves to add two values in one instruction: there is no register left.
+ */
+static inline int32_t powers_of_pairs(int32_t pairs, const int16_t *x, uint32_t factors, int32_t offset,
+                                      int32_t multiplier, const uint32_t *middle, int16_t *output)
+{
+    int32_t sum = 0, a, b;
+    uint32_t segment;
+    __asm volatile(
+        "1:\n\t"
+        "ldr     %[a], [%[x]], #4\n\t"
+        "smlatb  %[b], %[a], %[factors], %[offset]\n\t"
+        "smlabb  %[a], %[a], %[factors], %[offset]\n\t"
+        PLACE("a")
+        PLACE("b")
+        POWER("a")
+        POWER("b")
+        "lsls    %[b], %[b], #1\n\t"
+        "pkhtb   %[a], %[b], %[a], asr #15\n\t"
+        "smlad   %[sum], %[a], %[factors], %[sum]\n\t"
+        "str     %[a], [%[output]], #4\n\t"
+        "subs    %[pairs], #1\n\t"
+        "bne     1b\n\t"
+        : [x] "+r"(x), [output] "+r"(output), [pairs] "+r"(pairs), [sum] "+r"(sum), [a] "=&r"(a), [b] "=&r"(b),
+          [segment] "=&r"(segment)
+        : [factors] "r"(factors), [offset] "r"(offset), [multiplier] "r"(multiplier), [middle] "r"(middle),
+          [base] "r"(0x8000), [most] "r"(INT16_MAX), [half] "r"(1 << 14)
+        : "cc", "memory");
+    return sum;
+}
+#endif
+
 #if !TINYDSN_MVE
 /* The exponential of difference * multiplier in units of 10 / 65535, at least -10; in Q30. */
 static inline int32_t power_of(int32_t difference, int32_t multiplier, const uint32_t *middle)
@@ -25,7 +69,22 @@ static inline uint32_t powers_of_pair(uint32_t pair, int32_t factor, int32_t off
     return tinydsn_pair_q15(first, second);
 }
 
-/* Two shares. */
+/* Two shares of a sum of at least 2^16, none above a half; the factor is the inverse times 2^(32 - right). */
+static inline uint32_t small_shares(uint32_t powers, int32_t factor)
+{
+    const int32_t first = tinydsn_smlawb(factor, powers, 1 << 15);
+    const int32_t second = tinydsn_smlawt(factor, powers, 1 << 15);
+    return tinydsn_highs((uint32_t)first, (uint32_t)second);
+}
+
+/* Two shares of a sum from 2^15 up to that, none above 32766. */
+static inline uint32_t large_shares(uint32_t powers, int32_t inverse)
+{
+    const int32_t first = tinydsn_smlabb(powers, (uint32_t)inverse, 1 << 14);
+    return tinydsn_pair_q15(first, tinydsn_smlatb(powers, (uint32_t)inverse, 1 << 14));
+}
+
+/* Two shares of any sum. */
 static inline uint32_t shares_of_pair(uint32_t powers, int32_t inverse, int32_t half, int32_t right)
 {
     const int32_t first = tinydsn_smlabb(powers, (uint32_t)inverse, half) >> right;
@@ -63,7 +122,7 @@ static inline int32_t largest_of(const int16_t *x, int32_t columns)
 }
 
 /* Exponentials of differences from the largest; returns their sum. */
-static TINYDSN_NOINLINE uint32_t powers_of(const tinydsn_softmax *softmax, const int16_t *x, int32_t largest,
+static inline uint32_t powers_of(const tinydsn_softmax *softmax, const int16_t *x, int32_t largest,
                                           int16_t *output)
 {
     const uint32_t *const middle = softmax->exp + 256;
@@ -86,17 +145,16 @@ static TINYDSN_NOINLINE uint32_t powers_of(const tinydsn_softmax *softmax, const
             output += 4;
         }
 #else
-        const int aligned = tinydsn_words(x, output, x);
-        while (aligned && left >= 4) {
-            uint32_t first, second;
-            tinydsn_load_two(&x, &first, &second);
-            first = powers_of_pair(first, factor, offset, multiplier, middle);
-            second = powers_of_pair(second, factor, offset, multiplier, middle);
-            tinydsn_store_two(&output, first, second);
-            sum = (uint32_t)tinydsn_smlad(first, 0x00010001u, (int32_t)sum);
-            sum = (uint32_t)tinydsn_smlad(second, 0x00010001u, (int32_t)sum);
-            left -= 4;
+#if TINYDSN_DSP && defined(__OPTIMIZE__)
+        if (left >= 2 && left << (shift + 1) <= 1 << 16) {
+            const int32_t pairs = left >> 1;
+            const uint32_t factors = (uint32_t)factor * 0x00010001u;
+            sum = (uint32_t)powers_of_pairs(pairs, x, factors, offset, multiplier, middle, output) >> (shift + 1);
+            x += 2 * pairs;
+            output += 2 * pairs;
+            left &= 1;
         }
+#endif
         for (; left >= 2; left -= 2) {
             const uint32_t powers = powers_of_pair(tinydsn_load32(x), factor, offset, multiplier, middle);
             tinydsn_store32(output, powers);
@@ -139,6 +197,24 @@ static inline void share(const int16_t *reciprocal, uint32_t sum, int32_t column
         row += 4;
     }
 #else
+    if (right >= 16 && tinydsn_words(row, row, row)) {
+        const int32_t factor = inverse << (32 - right);
+        const int16_t *powers = row;
+        uint32_t first, second, third, fourth;
+        for (; columns >= 8; columns -= 8) {
+            tinydsn_load_two(&powers, &first, &second);
+            tinydsn_load_two(&powers, &third, &fourth);
+            tinydsn_store_two(&row, small_shares(first, factor), small_shares(second, factor));
+            tinydsn_store_two(&row, small_shares(third, factor), small_shares(fourth, factor));
+        }
+    }
+    if (right == 15 && tinydsn_words(row, row, row)) {
+        const int16_t *powers = row;
+        for (uint32_t first, second; columns >= 4; columns -= 4) {
+            tinydsn_load_two(&powers, &first, &second);
+            tinydsn_store_two(&row, large_shares(first, inverse), large_shares(second, inverse));
+        }
+    }
     if (tinydsn_words(row, row, row)) {
         for (const int16_t *powers = row; columns >= 4; columns -= 4) {
             uint32_t first, second;

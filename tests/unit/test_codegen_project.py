@@ -124,7 +124,10 @@ def test_a_failed_generation_leaves_nothing_behind(tmp_path: Path) -> None:
     broken = recording()
     with pytest.raises(ConfigError) as caught:
         generate(
-            tiny(), load_board("host"), tmp_path / "out", model_sha256=SHA,
+            tiny(),
+            load_board("host"),
+            tmp_path / "out",
+            model_sha256=SHA,
             selftest=SelfTest(broken.pcm[:-1], broken.expected),
         )
     assert str(caught.value) == "self-test of 79 samples in and 80 out (must be as many, whole frames of 16)"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from tinydsn.bench.case import Case, operator_case, tensor
+from tinydsn.bench.case import Case, graph_case, joined, operator_case, quantized, tensor
 
 SCALE = {"int16": 2.0**-12, "int8": 0.031}
 
@@ -16,6 +18,7 @@ def cases() -> list[Case]:
         *(matrix(f"fully_connected_{bits}", *size) for bits in (*both, "16x4", "8x4") for size in MATRICES),
         *(convolution(f"conv2d_{bits}", *case) for bits in both for case in CONVOLUTIONS),
         *(depthwise(f"depthwise_{bits}", *case) for bits in both for case in DEPTHWISE),
+        *(gru("gru_16x8", *case) for case in CELLS),
     ]
 
 
@@ -28,6 +31,10 @@ CONVOLUTIONS = [
 ]
 """Image, output channels, window, stride, padding (top, bottom, left, right)."""
 DEPTHWISE = [((8, 16, 16), (3, 3), (1, 1), (1, 1, 1, 1)), ((1, 64, 16), (1, 3), (1, 1), (0, 0, 1, 1))]
+
+
+CELLS = [(31, 16, 16), (1, 16, 16)]
+"""Rows, inputs, states of a GRU cell."""
 
 
 def random_weights(shape: tuple[int, ...], axis: int, seed: int, bits: int = 8) -> np.ndarray:
@@ -79,6 +86,39 @@ def depthwise(
     weight = random_weights((*window, image[2]), 2, 4)
     shape = f"{window[0]}x{window[1]} {image[2]} over {image[0]}x{image[1]}"
     return _windowed(kernel, "depthwise_conv2d", shape, image, weight, image[2], window, stride, padding)
+
+
+def gru(
+    kernel: str,
+    rows: int,
+    inputs: int,
+    hidden: int,
+    change: Callable[[np.ndarray], np.ndarray] = lambda values: values,
+    scale: float = 2.0**-12,
+) -> Case:
+    """A whole GRU cell over ``rows``, whose products' multiply-accumulates are counted; with CMSIS-NN its
+    kernels for both products, and the update on its own. ``scale``: of the products."""
+    x, state = (
+        tensor("x", (rows, inputs), "int16", SCALE["int16"]),
+        tensor("h", (rows, hidden), "int16", 2.0**-15),
+    )
+    sides = [tensor(name, (rows, 3 * hidden), "int16", scale) for name in ("gx", "gh")]
+    products = []
+    for seed, (data, output) in enumerate(zip((x, state), sides, strict=True)):
+        weight = random_weights((3 * hidden, data.shape[-1]), 0, seed)
+        bias = np.random.default_rng(seed).standard_normal(3 * hidden) / 4
+        names = (f"{output.name}.w", f"{output.name}.b")
+        operands = (
+            data,
+            tensor(names[0], weight.shape, "int8", 1.0),
+            tensor(names[1], bias.shape, "int32", 1.0),
+        )
+        products.append(quantized(output.name, "fully_connected", operands, output, {}, {1: weight, 2: bias}))
+    output = tensor("y", state.shape, "int16", 2.0**-15)
+    update = quantized("update", "gru_update", (*sides, state), output)
+    graph = joined(kernel, *products, update)
+    macs = 3 * hidden * (inputs + hidden) * rows
+    return graph_case(kernel, f"{inputs}->{hidden} over {rows} rows, all in", graph, macs, change)
 
 
 def _windowed(

@@ -18,12 +18,14 @@ class CodeTarget:
     """What of a core decides the generated text, and whose kernels the user asked for.
 
     dsp: Cortex-M4, M7, M33 (weights laid out for SXTB16). mve: Cortex-M55 (16-byte alignment, larger
-    CMSIS-NN scratch). Neither: the host and plain cores.
+    CMSIS-NN scratch). Neither: the host and plain cores. cells: GRU cells become one operator each
+    (`tinydsn.codegen.emit_gru`).
     """
 
     dsp: bool = False
     mve: bool = False
     kernels: Kernels = "auto"
+    cells: bool = True
 
     @property
     def interleaved(self) -> bool:

@@ -124,7 +124,7 @@ def _matmul_scale(multiplier: int, right: int, inner: int) -> dict[str, int]:
 
 def _sums_are_narrow(request: Request) -> bool:
     """Whether the first operand's rows are shares that sum to less than 2**16: 2**15 times that fits."""
-    writers = {operator.outputs[0]: operator for operator in request.graph.operators()}
+    writers = {name: operator for operator in request.graph.operators() for name in operator.outputs}
     before = writers.get(request.operator.inputs[0])
     if before is None or before.kind != "softmax":
         return False

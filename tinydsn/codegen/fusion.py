@@ -2,8 +2,9 @@
 
 These passes run when C is generated, not when the graph is made: the stored model stays what the reference
 executes, operator by operator, and firmware of any age can be made from it. They change no bit and remove no
-operator. An operator that has nothing left to do gets the attribute ``view``: elements between the start of
-its input's memory and of its output's, which is that same memory. The one that does its work instead gets
+operator. GRU cells become one operator each (`tinydsn.codegen.emit_gru`). Other operators that have nothing
+left to do get the attribute ``view``: elements between the start of the input's memory and of the output's,
+which is that same memory. The one that does its work instead gets
 
 - ``strides0``, ``strides1``, ``output_strides``: of the axes of an operand or of the output, in elements;
 - a narrower ``activation_min`` or ``activation_max``;
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from quant.graph import ITEM_BYTES, Attribute, Branch, IntegerGraph, Operator, node_reads
 from tinydsn.codegen.call import CodeTarget, Request
+from tinydsn.codegen.emit_gru import join_cells
 from tinydsn.codegen.emit_moves import strides
 from tinydsn.codegen.linear import narrow_is_proven
 
@@ -58,7 +60,7 @@ def fuse(graph: IntegerGraph, target: CodeTarget) -> IntegerGraph:
     """The graph with all fusions noted in its operators' attributes."""
     for run in (fold_clamps, read_moved, write_moved):
         graph = _apply(graph, run(surroundings(graph, target)))
-    return graph
+    return join_cells(graph, target)
 
 
 def surroundings(graph: IntegerGraph, target: CodeTarget) -> Surroundings:
@@ -103,11 +105,13 @@ def read_moved(around: Surroundings) -> Changes:
     changes: Changes = {}
     for operator in around.graph.operators():
         found = _layout(operator, around.graph)
-        target = operator.outputs[0]
-        readers = around.readers.get(target, ())
-        if found is None or not readers or target in around.kept:
+        if found is None:
             continue
         start, steps = found
+        target = operator.outputs[0]
+        readers = around.readers.get(target, ())
+        if not readers or target in around.kept:
+            continue
         accepted = [_reading(reader, target, start, steps, around) for reader in readers]
         if all(accepted):
             changes[operator.name] = {"view": start}

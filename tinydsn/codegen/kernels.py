@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol, get_args
 
 from quant.errors import ConfigError, UnsupportedOperator
-from tinydsn.codegen import emit_linear, emit_moves, emit_pointwise, emit_sequence
+from tinydsn.codegen import emit_gru, emit_linear, emit_moves, emit_pointwise, emit_sequence
 from tinydsn.codegen.call import CodeTarget, Emitter, Kernels, Request
 
 EMITTERS: Mapping[str, Emitter] = MappingProxyType(
@@ -16,6 +16,7 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "conv2d": emit_linear.conv2d,
         "depthwise_conv2d": emit_linear.depthwise_conv2d,
         "gru_update": emit_sequence.gru_update,
+        emit_gru.CELL: emit_gru.gru_cell,
         "layer_norm": emit_sequence.layer_norm,
         "concat": emit_moves.concat,
         "slice": emit_moves.slice_,
@@ -34,8 +35,11 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "batch_matmul": emit_sequence.batch_matmul,
     }
 )
-SILENT = frozenset({"reshape", "gate"})
-"""Kinds without a function of their own: a view, and a comparison written into ``tinydsn_process``."""
+JOINED = frozenset({emit_gru.CELL, emit_gru.ABSORBED})
+"""Kinds that only the generator makes, when it joins a GRU's operators."""
+SILENT = frozenset({"reshape", "gate", emit_gru.ABSORBED})
+"""Kinds without a function of their own: a view, a comparison written into ``tinydsn_process``, and what
+another operator does."""
 
 
 KERNELS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -53,7 +57,7 @@ KERNELS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "table": ("tinydsn_table_s8", "tinydsn_table_s16"),
         "softmax": ("", "tinydsn_softmax_s16"),
         "layer_norm": ("", "tinydsn_layer_norm_s16"),
-        "gru_update": ("", "tinydsn_gru_update_s16"),
+        "gru_update": ("", "tinydsn_gru_s16, tinydsn_gru_update_s16"),
         "batch_matmul": ("tinydsn_batch_matmul_s8", "tinydsn_batch_matmul_s16"),
         "requantize": ("tinydsn_requantize_*_s8", "tinydsn_requantize_*_s16"),
         "concat": ("memcpy, tinydsn_copy_s8", "memcpy, tinydsn_copy_s16"),
@@ -94,7 +98,7 @@ def emitter(request: Request) -> Emitter:
         where = f" ({request.operator.source})" if request.operator.source else ""
         raise UnsupportedOperator(
             f"operator {request.operator.name!r}{where}: no C kernel for {kind!r} "
-            f"(there are {', '.join(sorted({*EMITTERS, *SILENT}))})"
+            f"(there are {', '.join(sorted({*EMITTERS, *SILENT} - JOINED))})"
         )
     return EMITTERS[kind]
 

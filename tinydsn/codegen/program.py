@@ -20,11 +20,12 @@ VIEWS = frozenset({"reshape"})
 
 IN_PLACE = frozenset(
     ("add", "sub", "mul", "relu", "leaky_relu", "sigmoid", "tanh", "table")
-    + ("gru_update", "layer_norm", "softmax", "requantize")
+    + ("gru_update", "gru_cell", "layer_norm", "softmax", "requantize")
 )
 """Kinds whose kernels read element i of an input of the output's size before they write element i.
 
-layer_norm and softmax read a whole row before they write its first element, and then each in its turn.
+layer_norm and softmax read a whole row before they write its first element, and then each in its turn;
+gru_cell does so with a few rows.
 """
 
 

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from quant import ops
 from quant.errors import BoardError
 from quant.gates import GatePattern, to_words
-from quant.graph import Branch, Graph, IntegerGraph
+from quant.graph import Branch, Graph, IntegerGraph, Operator
 from quant.reference import hop_of
 from tinydsn.codegen.board import Board
 from tinydsn.codegen.build import BuildResult
+from tinydsn.codegen.design import Design
+from tinydsn.codegen.emit_gru import ABSORBED
 from tinydsn.codegen.project import Project
 from tinydsn.codegen.toolchain import versions
 from tinydsn.emulation import RunResult, run_qemu
 from tinydsn.emulation.profile import FIRST, LAST
-from tinydsn.profiling.data import FRONT_END, RUNTIME, UNEXPLAINED, Frames, GateRow, Part, Profile
+from tinydsn.profiling.data import (
+    FRONT_END,
+    MAC_KERNELS,
+    RUNTIME,
+    UNEXPLAINED,
+    Frames,
+    GateRow,
+    Part,
+    Profile,
+)
 from tinydsn.profiling.flash import flash_symbols
 from tinydsn.profiling.memory import ram
-from tinydsn.profiling.stages import COPIES, STAGES, gate_names, operator_group, stage
+from tinydsn.profiling.stages import CELL_UPDATE, COPIES, STAGES, gate_names, operator_group, stage
 
 OFF, ON = "min", "max"
 HALVES = {FIRST: "analysis", LAST: "synthesis"}
@@ -95,7 +106,7 @@ def profile_firmware(
         frames=len(runs[OFF].run.gates),
         totals={name: _frames(made.run) for name, made in runs.items()},
         parts=(
-            *_operators(graph, design.functions, runs),
+            *_operators(graph, design, runs),
             *_front_end(runs),
             *_runtime(runs),
         ),
@@ -123,27 +134,47 @@ def _frames(run: RunResult) -> Frames:
     return Frames(least, float(np.mean(run.instructions)), rank, most)
 
 
-def _operators(graph: Graph, functions: Mapping[str, str], runs: Mapping[str, Measured]) -> list[Part]:
+def _operators(graph: Graph, design: Design, runs: Mapping[str, Measured]) -> list[Part]:
     regions, names = graph.region_of(), gate_names(graph)
-    columns = _columns(runs)
+    columns, functions = _columns(runs), design.functions
+    absorbed = _absorbed(design)
     parts = []
     for operator in graph.operators():
         if functions[operator.name] not in columns:
-            continue  # a view, or a comparison in the frame's own code
+            continue  # a view, a comparison in the frame's own code, or a part of another operator
         rows = [columns[functions[operator.name]]]
         branch = regions[operator.name]
-        parts.append(
-            Part(
-                name=operator.name,
-                group=operator_group(operator, graph),
-                region=names[branch.gate] if branch else "",
-                macs=ops.definition(operator.kind).macs(operator, graph.tensors),
-                instructions={name: _sum(made, rows) for name, made in runs.items()},
-                ran={name: _ran(made, rows[0]) for name, made in runs.items()},
-                functions=_by_function(runs, rows),
-            )
+        part = Part(
+            name=operator.name,
+            group=operator_group(operator, graph),
+            region=names[branch.gate] if branch else "",
+            macs=ops.definition(operator.kind).macs(operator, graph.tensors),
+            instructions={name: _sum(made, rows) for name, made in runs.items()},
+            ran={name: _ran(made, rows[0]) for name, made in runs.items()},
+            functions=_by_function(runs, rows),
         )
+        inside = [made for made in graph.operators() if absorbed.get(made.name) == operator.name]
+        parts += _split_cell(part, inside, graph) if inside else [part]
     return parts
+
+
+def _absorbed(design: Design) -> dict[str, str]:
+    """Operator -> the one that computes its result on the way (`tinydsn.codegen.emit_gru`)."""
+    made = design.graph.operators()
+    return {operator.name: str(operator.attributes["into"]) for operator in made if operator.kind == ABSORBED}
+
+
+def _split_cell(part: Part, products: Sequence[Operator], graph: Graph) -> list[Part]:
+    """A GRU cell as its products, with everything that serves them, and its update."""
+    own = {name: counts for name, counts in part.functions.items() if name.startswith(CELL_UPDATE)}
+    rest = {name: counts for name, counts in part.functions.items() if name not in own}
+    macs = sum(ops.definition(product.kind).macs(product, graph.tensors) for product in products)
+
+    def share(functions: Mapping[str, Mapping[str, float]], **changes: Any) -> Part:
+        sums = {name: sum(counts[name] for counts in functions.values()) for name in part.instructions}
+        return replace(part, functions=functions, instructions=sums, **changes)
+
+    return [share(rest, name=f"{part.name}: products", group=MAC_KERNELS, macs=macs), share(own)]
 
 
 def _front_end(runs: Mapping[str, Measured]) -> list[Part]:

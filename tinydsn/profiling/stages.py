@@ -11,7 +11,6 @@ from tinydsn.profiling.data import MAC_KERNELS
 
 STAGES: Mapping[tuple[str, str], str] = MappingProxyType(
     {
-        ("analysis", "headroom_of"): "headroom",
         ("analysis", "tinydsn_frontend_first_pass"): "window, first FFT pass",
         ("analysis", "tinydsn_fft_forward"): "FFT forward",
         ("analysis", "tinydsn_frontend_split"): "FFT forward, real lines",
@@ -19,10 +18,9 @@ STAGES: Mapping[tuple[str, str], str] = MappingProxyType(
         ("analysis", "tinydsn_frontend_analysis"): "analysis: calls",
         ("analysis", "memcpy"): "analysis: history",
         ("analysis", "memmove"): "analysis: history",
-        ("synthesis", "tinydsn_frontend_mask"): "mask",
-        ("synthesis", "tinydsn_frontend_join"): "inverse FFT, real lines",
+        ("synthesis", "tinydsn_frontend_join"): "mask, inverse FFT, real lines",
         ("synthesis", "tinydsn_fft_inverse"): "inverse FFT",
-        ("synthesis", "tinydsn_frontend_last_pass"): "last FFT pass, window, overlap-add",
+        ("synthesis", "tinydsn_frontend_overlap_add"): "window, overlap-add",
         ("synthesis", "tinydsn_frontend_synthesis"): "synthesis: calls",
     }
 )
@@ -30,6 +28,9 @@ STAGES: Mapping[tuple[str, str], str] = MappingProxyType(
 
 COPIES = frozenset({"memcpy", "memmove", "memset", "fill_s8", "fill_s16"})
 """Functions that the runtime calls to copy states and to fill outputs of skipped regions."""
+
+CELL_UPDATE = "tinydsn_gru_update"
+"""How the functions of a whole GRU cell start that do not multiply matrices."""
 
 MAC_KINDS = frozenset({"fully_connected", "conv2d", "depthwise_conv2d", "batch_matmul"})
 MOST_PRODUCTS = 2
