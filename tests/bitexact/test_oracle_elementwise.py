@@ -91,6 +91,21 @@ def test_leaky_relu(
     )
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.01, 0.3, 1.0])
+def test_int16_leaky_relu_of_every_input(alpha: float) -> None:
+    from kernel_harness import one_operator, reference
+
+    from quant.oracle import run_operator
+
+    values = {"x": np.arange(-32768, 32768).astype(np.int16)}
+    for seed in range(5):
+        scale, ratio = np.random.default_rng(seed).uniform(0.001, 2.0, 2)
+        x, y = tensor("x", (65536,), "int16", scale), tensor("y", (65536,), "int16", scale * ratio)
+        graph = one_operator("leaky_relu", [x], y, {"alpha": alpha})
+        (operator,) = graph.operators()
+        np.testing.assert_array_equal(reference(graph, values)[0], run_operator(operator, graph, values)[0])
+
+
 @pytest.mark.parametrize("kind", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("power", range(-15, 3))
 def test_int16_sigmoid_and_tanh_of_every_input(kind: str, power: int) -> None:

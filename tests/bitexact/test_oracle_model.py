@@ -38,3 +38,4 @@ def test_the_shipped_model_operator_by_operator() -> None:
             np.testing.assert_array_equal(values[operator.outputs[0]], expected, err_msg=operator.name)
             compared.add(operator.kind)
     assert {"fully_connected", "conv2d", "add", "batch_matmul", "softmax", "sigmoid"} <= compared
+    assert {"gru_update", "concat", "slice", "transpose", "reshape"} <= compared

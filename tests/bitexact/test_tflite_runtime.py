@@ -3,7 +3,7 @@
 tflite-runtime needs numpy 1 and must not share a process with other builds of TFLite, so it lives in an
 environment of its own: ``TINYDSN_TFLITE_PYTHON`` names its python, else ``.venv-tflite`` in the checkout
 (``python3.11 -m venv .venv-tflite && .venv-tflite/bin/pip install 'numpy<2' tflite-runtime==2.14.0``).
-Left out is int16 MUL, for which it has a float32 multiplier.
+Left out is int16 MUL, for which it has a float32 multiplier. Operators are written as a converter would.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from kernel_harness import one_operator, random_integers, reference
 from oracle_harness import real, tensor, weights
 
 from quant.graph import IntegerGraph
-from quant.oracle import to_flatbuffer, translate
+from quant.oracle import translate
+from quant.tflite.flatbuffer import to_flatbuffer
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = 8
@@ -135,7 +136,7 @@ def witnessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen, folder = python(), tmp_path_factory.mktemp("tflite")
     for item in CASES.values():
         (operator,) = item.graph.operators()
-        model = translate(operator, item.graph)
+        model = translate(operator, item.graph, close=True)
         content = to_flatbuffer(model)
         for run, values in enumerate(item.inputs):
             stem = folder / f"{item.name}.{run}.tflite"

@@ -19,9 +19,7 @@ from tinydsn.workflow.models import Model, load_model, pretrained
 FRAMES = 60
 
 
-def bench_models(
-    boards: Sequence[str], progress: Callable[[int, int], None] | None = None
-) -> list[ModelRow]:
+def bench_models(boards: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[ModelRow]:
     """Every shipped model on every board, all gates on, with speech-like sound.
 
     Raises ToolchainError when a tool is missing, or when both builds do not give the same samples.

@@ -95,9 +95,7 @@ class Figures:
     lines: tuple[str, ...]
 
 
-def measure(
-    model: Model, board: Board, selftest: SelfTest | None, kernels: str = "auto"
-) -> Figures | None:
+def measure(model: Model, board: Board, selftest: SelfTest | None, kernels: str = "auto") -> Figures | None:
     """Build and run the self-test's recording with gates learned, all off and all on.
 
     None for the host, and where a compiler or the emulator is missing.
