@@ -1,0 +1,1 @@
+"""What a genome of bit widths costs and is worth: measured cost tables, and a fast evaluator on the host."""
