@@ -29,7 +29,7 @@ $(VENV)/.system: tools/system-packages.sh
 	touch $@
 
 $(VENV)/.packages: $(VENV)/.system pyproject.toml constraints.txt
-	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[metrics,oracle,dev]'
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[metrics,oracle,pictures,dev]'
 	touch $@
 
 demo: setup

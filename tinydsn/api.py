@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tinydsn.bench import KernelRow
     from tinydsn.bench.rows import ModelRow
+    from tinydsn.workflow.export_memory import MemoryRow
     from tinydsn.workflow.models import Model
     from tinydsn.workflow.verification import Verification
 
@@ -49,6 +50,7 @@ def generate(
     from tinydsn.codegen.board import load_board
     from tinydsn.codegen.project import generate as write
     from tinydsn.workflow.firmware import measure, record_selftest
+    from tinydsn.workflow.kernel_costs import header_lines
     from tinydsn.workflow.models import load_model
 
     found = load_model(model)
@@ -62,7 +64,7 @@ def generate(
         model_sha256=found.sha256,
         selftest=recorded,
         memory=figures.memory if figures else None,
-        lines=figures.lines if figures else (),
+        lines=(*(figures.lines if figures else ()), *header_lines(found.graph, target, kernels)),
         kernels=kernels,
     )
     result = {"project": str(project.folder), "model_sha256": found.sha256, "board": board}
@@ -220,6 +222,36 @@ def evaluate(
     return work(checkpoint, pairs, source, board, save, against, bias, fresh, progress)
 
 
+def diff(
+    a: str,
+    b: str,
+    board: str,
+    wav: Path | None = None,
+    frames: int = 400,
+    kernels: str = "auto",
+    kernels_b: str | None = None,
+    corpus: Path | None = None,
+    limit: int | None = None,
+    progress: Say | None = None,
+) -> dict[str, Any]:
+    """What changed between two models or generated projects; ``corpus``: quality on the list, too."""
+    from tinydsn import profiling
+    from tinydsn.audio.files import read_wav
+    from tinydsn.workflow.diff import diff as compare
+    from tinydsn.workflow.diff import open_side, quality
+
+    with tempfile.TemporaryDirectory() as folder:
+        first = open_side(a, board, Path(folder) / "a", kernels)
+        second = open_side(b, board, Path(folder) / "b", kernels_b or kernels)
+        samples = frames * first.hop
+        pcm = profiling.speech_like(samples, 16000) if wav is None else read_wav(wav, 16000)[:samples]
+        if progress:
+            progress(f"running {len(pcm) // first.hop} frames of both on {board}")
+        found = compare(first, second, pcm)
+    found["quality"] = quality(a, b, board, corpus, limit) if corpus else None
+    return found
+
+
 def renode_rows(model: Model, pcm: np.ndarray, result: Verification) -> list[dict[str, Any]]:
     """The same comparison in Renode for the boards that it has; skipped, with the reason, without Renode."""
     from tinydsn.workflow.renode import check_renode
@@ -302,6 +334,22 @@ def bench(
     return rows, bench_models([board.name for board in chosen], progress)
 
 
+def export(
+    model: str, to: str, output: Path, gates: str | None = None, bits: str = "equal"
+) -> dict[str, Any]:
+    """Write a model's streaming step as a ``.tflite`` file; see `tinydsn.workflow.export.export`."""
+    from tinydsn.workflow.export import export as work
+
+    return work(model, to, output, gates, bits)
+
+
+def compare_memory(board: str, progress: Count | None = None) -> list[MemoryRow]:
+    """Flash and RAM of the shipped networks on a board, ours beside TFLite-Micro's."""
+    from tinydsn.workflow.export_memory import compare_memory as work
+
+    return work(board, progress)
+
+
 def boards() -> dict[str, Any]:
     """Every board: core, memory, clock, emulator."""
     from tinydsn.codegen.board import board_names, load_board
@@ -309,18 +357,24 @@ def boards() -> dict[str, Any]:
     return {"boards": [load_board(name).describe() for name in board_names()]}
 
 
-def ops(board: str | None = None) -> dict[str, Any]:
-    """The table of supported operators, with the sentences of their constraints."""
+def ops(
+    board: str | None = None, measure: bool = False, complete: bool = True, progress: Count | None = None
+) -> dict[str, Any]:
+    """The table of supported operators, with the sentences of their constraints.
+
+    With ``board`` also kernels and their measured costs; ``measure``: what the cache does not hold.
+    ``complete``: every measurement, as ``--json`` prints them.
+    """
     from quant.ops.listing import describe
 
     rows = describe()
-    if board is not None:
-        from tinydsn.codegen.board import load_board
-        from tinydsn.codegen.kernels import kernel_names
+    if board is None:
+        if measure:
+            raise ConfigError("--measure needs --board NAME (see `tinydsn boards`)")
+        return {"operators": rows}
+    from tinydsn.workflow.kernel_costs import with_kernels
 
-        chosen = load_board(board)
-        rows = [{**row, "kernel": kernel_names(row["kind"], chosen)} for row in rows]
-    return {"operators": rows}
+    return with_kernels(rows, board, measure, complete, progress)
 
 
 def profile(

@@ -144,7 +144,10 @@ def test_a_folder_without_audio(clips: Path, refused: Refused) -> None:
         ("[default]\nactivations = 8.0", "activations = 8.0 (must be 8 or 16 bits)"),
         ("default = 8", "default and rule must be tables"),
         ("[[rule]]\nactivations = 8", 'a [[rule]] needs match = "name pattern"'),
-        ('[[rule]]\nmatch = "decodr.*"\nactivations = 8', "pattern 'decodr.*' matches no operator or state"),
+        ('[[rule]]\nmatch = "decodr.*"\nactivations = 8', "matches no operator with a result (nearest is"),
+        ("[default]\nweights = 9", "weights = 9 (must be 2, 3, 4, 5, 6, 7 or 8 bits)"),
+        ('"first.weigth" = 4', "first.weigth = 4 (must be 8 or 16 bits)"),
+        ('"firts.weight" = 4', "'firts.weight' is no name of model 'dsn-s' (nearest is first.weight)"),
         ("[default", "not a TOML file"),
     ],
 )
@@ -157,7 +160,10 @@ def test_precision_files(text: str, words: str, clips: Path, refused: Refused) -
 
 def test_an_unknown_precision(clips: Path, refused: Refused) -> None:
     line = refused("quantize", "dsn-s", "--calibration", clips, "-o", "x.tdsn", "--precision", "w4a4")
-    assert line == "error: unknown precision 'w4a4' (must be w8a8, w8a16, or a TOML file)"
+    assert line == (
+        "error: unknown precision 'w4a4' "
+        "(must be w2 to w8 with a8 or a16, such as w8a16, or a TOML or JSON file)"
+    )
 
 
 USERS = """
@@ -216,7 +222,7 @@ def test_what_cannot_be_lowered(target: str, words: tuple[str, ...], clips: Path
         assert word in line
 
 
-@pytest.mark.parametrize(("flash", "ram", "region"), [(32768, 65536, "FLASH"), (1 << 20, 16384, "RAM")])
+@pytest.mark.parametrize(("flash", "ram", "region"), [(32768, 65536, "FLASH"), (1 << 20, 12288, "RAM")])
 def test_a_model_that_does_not_fit(
     flash: int, ram: int, region: str, tmp_path: Path, refused: Refused
 ) -> None:

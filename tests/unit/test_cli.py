@@ -18,8 +18,9 @@ from tinydsn.cli.output import cell, rows_table
 from tinydsn.cli.verify import passed, split
 
 VERBS = (
-    *("demo", "doctor", "boards", "ops", "data", "train", "rate", "quantize"),
-    *("generate", "build", "run", "verify", "profile", "evaluate", "bench", "report"),
+    *("demo", "init", "doctor", "boards", "ops", "data", "train", "rate", "quantize"),
+    *("generate", "build", "run", "verify", "profile", "evaluate", "diff", "bench", "cost"),
+    *("report", "export"),
 )
 
 HEAVY = ("torch", "numpy", "scipy", "onnxruntime", "tflite_micro", "deap", "jinja2", "soundfile", "elftools")
@@ -134,9 +135,7 @@ def test_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
-def test_verify_passes_its_arguments_on(
-    api: types.ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_passes_its_arguments_on(api: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     calls: list[tuple[Any, ...]] = []
 
     def verify(*arguments: Any, progress: Any, **options: Any) -> dict[str, Any]:
@@ -177,9 +176,7 @@ def test_verify_takes_all_boards_and_patterns_by_default(api: types.ModuleType) 
         ((), True, False),
     ],
 )
-def test_verdict(
-    statuses: tuple[str, ...], allow_skip: bool, expected: bool, api: types.ModuleType
-) -> None:
+def test_verdict(statuses: tuple[str, ...], allow_skip: bool, expected: bool, api: types.ModuleType) -> None:
     assert passed(cells(*statuses), allow_skip) is expected
     api.verify = lambda *arguments, **options: cells(*statuses)  # type: ignore[attr-defined]
     options = ["--allow-skip"] if allow_skip else []

@@ -22,9 +22,7 @@ SUMMARY = '{"frames":3,"hop":4,"gates":2,"context":64,"stack":100}'
 def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, run: str) -> None:
     """An executable that answers --version, and otherwise runs shell commands."""
     script = folder / "renode"
-    script.write_text(
-        f'#!/bin/sh\nif [ "$1" = --version ]; then echo "{version}"; exit; fi\n{run}\n'
-    )
+    script.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo "{version}"; exit; fi\n{run}\n')
     script.chmod(0o755)
     monkeypatch.setenv("RENODE", str(script))
     (folder / "image.bin").write_bytes(output_image(OUT, WORDS, RUN))
@@ -102,8 +100,9 @@ def test_scripts_name_addresses_and_sizes() -> None:
 
 def test_later_releases_get_the_handler_of_semihosting() -> None:
     text = renode_files(load_board("mps3-an547"), RUN)
-    assert "semihosting: CPU.SemihostingHandler @ cpu\nconsole: UART.SemihostingUart @ semihosting\n" in (
-        text["board.repl"]
+    assert (
+        "semihosting: CPU.SemihostingHandler @ cpu\nconsole: UART.SemihostingUart @ semihosting\n"
+        in (text["board.repl"])
     )
     assert "sysbus.cpu.semihosting.console CreateFileBackend" in text["run.resc"]
 

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = (
-    *("__main__", "cli", "api", "doctor", "testing", "workflow", "evaluation", "bench", "profiling"),
+    *("__main__", "cli", "api", "doctor", "testing", "workflow", "search", "evaluation"),
+    *("estimate", "bench", "profiling"),
     *("report", "emulation", "codegen", "lowering", "training", "models", "nn", "audio", "cache"),
 )
 

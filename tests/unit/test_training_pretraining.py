@@ -71,3 +71,22 @@ def test_nothing_to_tell_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         Guidance(kind="constant", pretrain=1.0)
     assert str(caught.value) == "guidance 'constant' has no wanted usage to pretrain the policy on"
+
+
+def test_a_kept_policy_stays_as_it_was_pretrained(tmp_path: Path) -> None:
+    kept = replace(RECIPE, train=replace(RECIPE.train, policy_rate=0.0))
+    run, data = new_run(kept), loop_tests.data(kept)
+    pretrain_policy(run, data, kept, "cpu", loop_tests.quiet)
+    trained = train(data, kept, tmp_path, loop_tests.quiet)
+    for name, value in run.model.state_dict().items():
+        same = torch.allclose(trained.state_dict()[name], value, rtol=0, atol=0)
+        assert same == name.startswith("policy."), name
+
+
+def test_a_kept_policy_must_be_pretrained() -> None:
+    guidance = replace(RECIPE.guidance, pretrain=0.0)
+    with pytest.raises(ConfigError) as caught:
+        replace(RECIPE, guidance=guidance, train=replace(RECIPE.train, policy_rate=0.0))
+    assert str(caught.value) == (
+        "a policy that is not trained must be pretrained (set pretrain in [guidance])"
+    )

@@ -19,17 +19,22 @@ from tinydsn.cli import (
     bench,
     boards,
     build,
+    cost,
     data,
     demo,
+    diff,
     doctor,
     evaluate,
+    export,
     generate,
+    init,
     ops,
     profile,
     quantize,
     rate,
     report,
     run,
+    search,
     train,
     verify,
 )
@@ -46,6 +51,7 @@ app = typer.Typer(
 )
 VERBS = (
     demo,
+    init,
     doctor,
     boards,
     ops,
@@ -59,11 +65,15 @@ VERBS = (
     verify,
     profile,
     evaluate,
+    diff,
     bench,
+    cost,
     report,
+    export,
 )
 for verb in VERBS:
     app.command(name=verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
+app.add_typer(search.app, name="search", epilog=search.EXAMPLE)
 
 
 def _version(wanted: bool) -> None:

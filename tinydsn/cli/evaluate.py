@@ -100,10 +100,12 @@ def readable(result: Mapping[str, Any]) -> dict[str, Any]:
     ]
     tables["mixes"] = [behaviour_row("mix", name, part) for name, part in result["mixes"].items() if part]
     for other in result["against"]:
-        tables[f"beside {other['model']}"] = [
-            {"metric": metric, "difference": span(part, signed=True), "verdict": part["verdict"]}
-            for metric, part in other["firmware"].items()
-        ] + [{"metric": "cost ratio", "difference": span(other["cost_ratio"])}]
+        ratio = {"metric": "cost ratio", "difference": span(other["cost_ratio"])}
+        tables[f"beside {other['model']}"] = [*paired_rows(other["firmware"]), ratio]
+    if result["front"]:
+        front = result["front"]
+        title = f"at equal cost between {front['below']} and {front['above']}"
+        tables[title] = paired_rows(front["firmware"])
     usage = result["usage"]
     scalars = {
         "files": result["files"],
@@ -117,6 +119,19 @@ def readable(result: Mapping[str, Any]) -> dict[str, Any]:
         "undefined": result["undefined"],
     }
     return {**tables, **scalars}
+
+
+def paired_rows(differences: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line a metric: the paired difference and what it says."""
+    return [
+        {
+            "metric": metric,
+            "difference": span(part, signed=True),
+            "verdict": part["verdict"],
+            "direction": part["direction"],
+        }
+        for metric, part in differences.items()
+    ]
 
 
 def quality_row(name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from tinydsn.training.run import Run
 from tinydsn.training.schedule import learning_rate
 
 RATE, WARMUP, LAST_RATE = 1e-2, 0.1, 0.01
-ORDER = ("attention", "recurrence", "encoder", "decoder", "feedforward")
-"""Gates by what they brought for their cost where training chose freely: the first opens first."""
+ORDER = ("encoder", "attention", "decoder", "feedforward", "recurrence")
+"""Gates by how often they were open where training chose freely (0.88 0.49 0.30 0.10 0.02): the first opens
+first."""
 
 
 def pretrain_policy(
@@ -39,6 +40,8 @@ def pretrain_policy(
     assert policy is not None
     steps = max(1, round(guidance.pretrain * 3600 * 16000 / (POLICY_CLIPS * POLICY_SAMPLES)))
     parameters = [*policy.gru.parameters(), *run.hint.parameters()]
+    for value in parameters:
+        value.requires_grad_(True)
     optimizer = torch.optim.AdamW(parameters, lr=RATE)
     front_end, total = FrontEnd(), 0.0
     for step in range(steps):
@@ -56,6 +59,8 @@ def pretrain_policy(
         if (step + 1) % 100 == 0:
             say(f"policy {100 * (step + 1) / steps:5.1f} %  hint {total / 100:.4f}")
             total = 0.0
+    for value in parameters:
+        value.requires_grad_(recipe.train.policy_rate > 0)
     thermometer(run.model, policy, run.hint, guidance)
     run.average.load_state_dict(run.model.state_dict())
 

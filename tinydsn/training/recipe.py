@@ -24,7 +24,8 @@ class TrainOptions:
     batch           mixtures a step
     pool            cut the mixtures from the rated pool, instead of drawing new ones all the time
     rate, warmup, last_rate   peak learning rate, share of warm-up, last rate as a share of the peak
-    policy_rate     the policy's learning rate as a multiple of ``rate``
+    policy_rate     the policy's learning rate as a multiple of ``rate``; 0: it stays as it was pretrained,
+                    and the network learns to live with its gates
     decay           weight decay of AdamW (betas 0.9 and 0.99)
     clip            largest norm of the gradient
     average         decay of the running average of the weights; the average is the result
@@ -64,6 +65,8 @@ class Recipe:
             raise ConfigError("guidance by rating needs rated mixtures (set pool = true in [train])")
         if self.guidance.kind == "snr" and self.train.pool:
             raise ConfigError("guidance by snr needs mixtures of known SNR (set pool = false in [train])")
+        if self.train.policy_rate == 0 and self.model.gated and not self.guidance.pretrain:
+            raise ConfigError("a policy that is not trained must be pretrained (set pretrain in [guidance])")
         if self.guidance.kind != "none" and not self.model.gated:
             raise ConfigError('a network without gates has no guidance (set kind = "none" in [guidance])')
 

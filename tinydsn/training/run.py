@@ -53,6 +53,8 @@ def new_run(recipe: Recipe, device: str = "cpu", start: Path | None = None) -> R
     for module in (model, average, hint):
         module.to(device)
     policy = [*(model.policy.parameters() if model.policy else ()), *hint.parameters()]
+    for value in policy:
+        value.requires_grad_(recipe.train.policy_rate > 0)
     rest = [value for name, value in model.named_parameters() if not name.startswith("policy.")]
     groups = [{"params": rest, "factor": 1.0}, {"params": policy, "factor": recipe.train.policy_rate}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=recipe.train.decay)

@@ -17,6 +17,7 @@ from tinydsn.audio.metrics import require_metrics
 from tinydsn.cache import cache_dir
 from tinydsn.codegen.toolchain import versions
 from tinydsn.evaluation.compare import compare as compare_tables
+from tinydsn.evaluation.front import beside_front
 from tinydsn.evaluation.pairs import Pair, listed, match_folders, spread
 from tinydsn.evaluation.recipes import committed_list
 from tinydsn.evaluation.store import Store
@@ -185,6 +186,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """The table of ``target``, and how it stands beside each model of ``against`` on the same pairs.
 
+    ``front``: beside the line through the static models of ``against``, at equal mean instructions; None
+    unless there are some on both sides.
     ``progress``: given a model's name, what to call with (jobs done, jobs).
     """
     require_metrics()
@@ -193,9 +196,11 @@ def evaluate(
     first = measure(subjects[0], pairs, board, save, fresh, None, count(target), workers)
     result = report(first, board, source)
     known = {row["name"]: row for row in first.rows}
-    beside = []
+    beside, statics = [], {}
     for subject in subjects[1:]:
         other = measure(subject, pairs, board, None, fresh, known, count(subject.name), workers)
+        if not subject.gates:
+            statics[subject.name] = other.table
         beside.append(
             {
                 "model": subject.name,
@@ -203,4 +208,4 @@ def evaluate(
                 "report": report(other, board, source),
             }
         )
-    return {**result, "against": beside}
+    return {**result, "against": beside, "front": beside_front(first.table, statics)}

@@ -71,9 +71,7 @@ def verify_model(
     broken: dict[str, TinydsnError] = {}
     for board in boards:
         try:
-            firmware[board] = build_firmware(
-                model, board, folder / load_board(board).name, kernels=kernels
-            )
+            firmware[board] = build_firmware(model, board, folder / load_board(board).name, kernels=kernels)
             say(f"built for {board}")
         except MissingTool as error:
             broken[board] = error
@@ -158,12 +156,19 @@ def _cell(
 
 def compare(expected: Enhanced, pcm: np.ndarray, gates: np.ndarray, hop: int) -> dict[str, Any]:
     """Samples and gates that differ, and the first frame in which anything does."""
-    if len(pcm) != len(expected.pcm) or gates.shape != expected.gates.shape:
-        wanted = f"expected {len(expected.pcm)} and {expected.gates.shape}"
+    return compare_outputs(expected.pcm, expected.gates, pcm, gates, hop)
+
+
+def compare_outputs(
+    expected_pcm: np.ndarray, expected_gates: np.ndarray, pcm: np.ndarray, gates: np.ndarray, hop: int
+) -> dict[str, Any]:
+    """`compare` for int16 audio and gates ``[frames, gates]`` of any two runs."""
+    if len(pcm) != len(expected_pcm) or gates.shape != expected_gates.shape:
+        wanted = f"expected {len(expected_pcm)} and {expected_gates.shape}"
         reason = f"the firmware returned {len(pcm)} samples and gates {gates.shape}, {wanted}"
         return {"status": "failed", "reason": reason}
-    samples = np.nonzero(pcm != expected.pcm)[0]
-    wrong_gates = np.argwhere(gates.astype(bool) != expected.gates)
+    samples = np.nonzero(pcm != expected_pcm)[0]
+    wrong_gates = np.argwhere(gates.astype(bool) != expected_gates.astype(bool))
     first = [int(samples[0]) // hop] if len(samples) else []
     first += [int(wrong_gates[0][0])] if len(wrong_gates) else []
     return {

@@ -1,0 +1,26 @@
+"""``tinydsn init``: a project to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinydsn.cli.output import Json, emit
+
+EXAMPLE = "Example: tinydsn init hearing-aid/ --board stm32f405"
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="The folder to write; made where it is missing.")],
+    board: Annotated[str, typer.Option(help="The board to start from: a name from `tinydsn boards`.")] = (
+        "mps2-an386"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Write a starter project: network, widths, board, recipe, recording, and a regression test."""
+    from tinydsn.workflow.starter import start_project
+
+    files = start_project(folder, board)
+    emit({"folder": str(folder), "files": files, "next": f"read {folder / 'README.md'}"}, as_json)

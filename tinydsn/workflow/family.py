@@ -1,0 +1,133 @@
+"""A gated model with its static siblings and ablations, measured on the committed list: table and pictures.
+
+``python -m tinydsn.workflow.family dsn-s --corpus DIR -o docs/family`` evaluates ``dsn-s``, every shipped
+``dsn-s-*``, and ``dsn-s`` at shifted thresholds, and writes ``dsn-s.json`` (everything), ``dsn-s.md`` (the
+table), ``dsn-s-tradeoff.svg`` (quality against instructions) and ``dsn-s-usage.svg`` (usage by SNR).
+With ``--runs DIR ...``, folders of ``tinydsn train``, it also draws ``dsn-s-training.svg``.
+Finished evaluations are taken from the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quant.errors import ModelFileError, TinydsnError
+from tinydsn.audio.files import replace_file
+from tinydsn.evaluation.front import beside_front
+from tinydsn.evaluation.pairs import Pair
+from tinydsn.workflow.evaluation import gather, measure
+from tinydsn.workflow.evaluation_table import Measured, report
+from tinydsn.workflow.family_pictures import draw_tradeoff, draw_training, draw_usage
+from tinydsn.workflow.measurement import logit_scale
+from tinydsn.workflow.models import checkpoint_path
+from tinydsn.workflow.subject import open_subject
+
+BOARD = "mps2-an386"
+METRICS = ("OVRL", "SIG", "BAK", "PESQ", "STOI", "SISDR")
+SHIFTS = (-1.0, 1.0)
+"""Shifts of the policy's logits that draw the gated model's curve."""
+
+
+def siblings(name: str) -> list[str]:
+    """Shipped names that begin with ``name-``. Raises ModelFileError when ``name`` itself is not shipped."""
+    path = checkpoint_path(name)
+    if path is None or not path.is_file():
+        raise ModelFileError(f"{name}: no such shipped model (`tinydsn quantize --help` lists them)")
+    return sorted(found.stem for found in path.parent.glob(f"{name}-*.safetensors"))
+
+
+def measured(name: str, pairs: Sequence[Pair], bias: int, known: Measured | None) -> Measured:
+    """One member at one threshold, with progress on standard error."""
+
+    def progress(done: int, total: int) -> None:
+        if done == total or done % 60 == 0:
+            print(f"{name} {bias:+d}: {done}/{total}", file=sys.stderr)
+
+    rows = {row["name"]: row for row in known.rows} if known else None
+    return measure(open_subject(name, bias), pairs, BOARD, known=rows, progress=progress)
+
+
+def family(name: str, corpus: Path, limit: int | None = None) -> dict[str, Any]:
+    """Reports of all members, each gated one beside the static front, and the curve over thresholds."""
+    pairs, source = gather(None, None, corpus, limit, None)
+    head = measured(name, pairs, 0, None)
+    members = {name: head} | {other: measured(other, pairs, 0, head) for other in siblings(name)}
+    statics = {other: one.table for other, one in members.items() if not one.subject.gates}
+    reports = []
+    for one in members.values():
+        entry = report(one, BOARD, source)
+        entry["static"] = not one.subject.gates
+        entry["front"] = beside_front(one.table, statics) if one.subject.gates else None
+        reports.append(entry)
+    curve = []
+    for shift in SHIFTS if head.subject.gates else ():
+        shifted = measured(name, pairs, round(shift / logit_scale(head.subject.model.graph)), head)
+        entry = report(shifted, BOARD, source)
+        curve.append({**entry, "front": beside_front(shifted.table, statics)})
+    return {"schema": 1, "name": name, "members": reports, "curve": curve}
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The Markdown table: a row a system, ``mean [low, high]``."""
+    head = ["system", "instructions a frame", "usage", *METRICS]
+    first = found["members"][0]
+    rows = [["noisy", "", "", *_cells(first["noisy"])]]
+    for entry in found["members"]:
+        systems = ("firmware",) if entry["static"] else ("float", "firmware")
+        for system in systems:
+            usage = entry["usage"][system]["mean"]
+            spent = f"{entry['instructions']['mean']:,}" if system == "firmware" else ""
+            share = "" if usage is None else f"{usage:.3f}"
+            rows.append([f"{entry['model']}, {system}", spent, share, *_cells(entry[system])])
+    for entry in found["curve"]:
+        usage = f"{entry['usage']['firmware']['mean']:.3f}"
+        label = f"{entry['model']}, threshold {entry['bias']:+d}"
+        rows.append([label, f"{entry['instructions']['mean']:,}", usage, *_cells(entry["firmware"])])
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _cells(metrics: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{metrics[key]['mean']:.3f} [{metrics[key]['low']:.3f}, {metrics[key]['high']:.3f}]"
+        for key in METRICS
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; 0, or 2 after one line that says what was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tinydsn.workflow.family", description=__doc__)
+    parser.add_argument("name", help="a shipped gated model, such as dsn-s")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder with manifest.csv")
+    parser.add_argument("--output", "-o", type=Path, required=True, help="folder for table and pictures")
+    parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="runs whose curves are drawn")
+    options = parser.parse_args(arguments)
+    try:
+        curves = draw_training(options.runs) if options.runs else None
+        found = family(options.name, options.corpus, options.limit)
+        options.output.mkdir(parents=True, exist_ok=True)
+        texts = {
+            f"{options.name}.json": json.dumps(found, indent=1) + "\n",
+            f"{options.name}.md": table(found),
+            f"{options.name}-tradeoff.svg": draw_tradeoff(found),
+            f"{options.name}-usage.svg": draw_usage(found),
+        }
+        if curves:
+            texts[f"{options.name}-training.svg"] = curves
+        for file, text in texts.items():
+            replace_file(options.output / file, text.encode())
+    except TinydsnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table(found), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
