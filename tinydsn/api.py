@@ -12,15 +12,9 @@ from quant.errors import BoardError, ConfigError, TinydsnError
 from quant.model_file import write_atomically
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tinydsn.bench import KernelRow
     from tinydsn.bench.rows import ModelRow
     from tinydsn.workflow.export_memory import MemoryRow
-    from tinydsn.workflow.models import Model
-    from tinydsn.workflow.verification import Verification
-
-VERIFY_SCHEMA = 1
 
 Say = Callable[[str], None]
 Count = Callable[[int, int], None]
@@ -138,6 +132,7 @@ def run(
         statistics,
     )
     from tinydsn.workflow.models import load_model
+    from tinydsn.workflow.verification_table import SCHEMA
 
     found = load_model(model)
     rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
@@ -155,7 +150,7 @@ def run(
         sizes = memory(firmware, result.stack)
     write_wav(out, result.pcm[: len(pcm)], rate)
     return {
-        "schema": VERIFY_SCHEMA,
+        "schema": SCHEMA,
         "model_sha256": found.sha256,
         "toolchain": versions(),
         "board": board,
@@ -184,6 +179,7 @@ def verify(
     from tinydsn.audio.files import read_wav
     from tinydsn.workflow.models import load_model
     from tinydsn.workflow.verification import verify_model
+    from tinydsn.workflow.verification_table import expand_boards, renode_rows, verification_json
 
     found = load_model(model)
     rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
@@ -250,61 +246,6 @@ def diff(
         found = compare(first, second, pcm)
     found["quality"] = quality(a, b, board, corpus, limit) if corpus else None
     return found
-
-
-def renode_rows(model: Model, pcm: np.ndarray, result: Verification) -> list[dict[str, Any]]:
-    """The same comparison in Renode for the boards that it has; skipped, with the reason, without Renode."""
-    from tinydsn.workflow.renode import check_renode
-
-    boards = [item.board for item in result.firmware.values() if item.board.renode]
-    return [check_renode(model, board, pcm, result.reference["learned"]) for board in boards]
-
-
-def expand_boards(boards: Sequence[str]) -> list[str]:
-    """Board names, and paths of board files, with "all" spelled out.
-
-    Raises BoardError for an unknown one, and for two of one name.
-    """
-    from tinydsn.codegen.board import load_board
-    from tinydsn.workflow.firmware import emulated_boards
-
-    found: dict[str, str] = {}
-    for text in boards:
-        for item in emulated_boards() if text == "all" else [text]:
-            name = load_board(item).name
-            if found.setdefault(name, item) != item:
-                raise BoardError(f"{item}: another board is named {name} too; rename the file")
-    return list(found.values())
-
-
-def verification_json(result: Verification, model_sha256: str) -> dict[str, Any]:
-    """The schema that ``verify --json`` prints."""
-    from tinydsn.codegen.toolchain import versions
-    from tinydsn.workflow.firmware import memory
-
-    stacks = {cell.board: cell.stack for cell in result.cells if cell.stack is not None}
-    return {
-        "schema": VERIFY_SCHEMA,
-        "model_sha256": model_sha256,
-        "toolchain": versions(),
-        "results": [cell.result for cell in result.cells],
-        "boards": {
-            name: {**memory(item, stacks.get(name)), "load": worst_load(result, name)}
-            for name, item in result.firmware.items()
-        },
-    }
-
-
-def worst_load(result: Verification, board: str) -> dict[str, Any] | None:
-    """The heaviest load among a board's cells; None on the host."""
-    from tinydsn.workflow.firmware import load_share
-
-    found = [
-        load_share(result.firmware[board], cell.result["instructions"])
-        for cell in result.cells
-        if cell.board == board and cell.result["instructions"]
-    ]
-    return max(found, key=lambda load: load["worst_share"], default=None)
 
 
 def bench(

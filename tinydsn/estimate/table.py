@@ -134,8 +134,9 @@ def record(table: CostTable, graph: IntegerGraph) -> None:
             _note(table, key, float(np.mean(counts[counts > 0])))
     if graph.frontend is not None:
         front = float(np.mean(columns[FIRST] + columns[LAST]))
-        table.entries[front_end_key(project.design, table.board)] = front
-    table.entries |= _runtime(graph, columns["runtime"].astype(np.float64), run.gates)
+        table.entries.setdefault(front_end_key(project.design, table.board), front)
+    # The first measurement of anything stays, so that costs do not depend on what was measured after it.
+    table.entries = _runtime(graph, columns["runtime"].astype(np.float64), run.gates) | table.entries
 
 
 def _columns(run: RunResult) -> dict[str, np.ndarray]:
@@ -146,9 +147,9 @@ def _columns(run: RunResult) -> dict[str, np.ndarray]:
 
 def _note(table: CostTable, key: CostKey, mean: float) -> None:
     if key.size:
-        table.sizes.setdefault(key.form, {})[key.size] = mean
+        table.sizes.setdefault(key.form, {}).setdefault(key.size, mean)
     else:
-        table.entries[key.form] = mean
+        table.entries.setdefault(key.form, mean)
 
 
 def _runtime(graph: IntegerGraph, counts: np.ndarray, gates: np.ndarray) -> dict[str, float]:
