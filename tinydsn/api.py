@@ -36,8 +36,10 @@ def generate(
     selftest: bool = False,
     renode: bool = False,
     kernels: str = "auto",
+    example: bool = False,
 ) -> dict[str, Any]:
-    """Write the C project of ``model`` for ``board`` into ``output``; ``renode`` adds a folder for Renode.
+    """Write the C project of ``model`` for ``board`` into ``output``; ``renode`` adds a folder for Renode,
+    ``example`` one with an application.
 
     ``kernels`` (here and below): whose kernels run where both can: "auto", "tinydsn" or "cmsis-nn".
     """
@@ -60,6 +62,7 @@ def generate(
         memory=figures.memory if figures else None,
         lines=(*(figures.lines if figures else ()), *header_lines(found.graph, target, kernels)),
         kernels=kernels,
+        example=record_selftest(found.graph) if example else None,
     )
     result = {"project": str(project.folder), "model_sha256": found.sha256, "board": board}
     if renode:

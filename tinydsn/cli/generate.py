@@ -23,10 +23,16 @@ def command(
     renode: Annotated[
         bool, typer.Option("--renode", help="Add renode/: platform, scripts, Robot test, program.")
     ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Add example/: a bare-metal application (board stm32f405).")
+    ] = False,
     kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
     """Write the C project of a model for one board."""
     from tinydsn import api
 
-    emit(api.generate(model, board, output, selftest=selftest, renode=renode, kernels=kernels), as_json)
+    written = api.generate(
+        model, board, output, selftest=selftest, renode=renode, kernels=kernels, example=example
+    )
+    emit(written, as_json)

@@ -14,10 +14,13 @@ from typing import Any
 from quant.errors import ConfigError
 from quant.graph import IntegerGraph
 from quant.reference import hop_of
+from tinydsn import __version__
 from tinydsn.codegen.app import Files, app_files
 from tinydsn.codegen.board import Board
 from tinydsn.codegen.design import Design, check_interface, design
+from tinydsn.codegen.example import example_files
 from tinydsn.codegen.kernels import code_target
+from tinydsn.codegen.package import package_files, toolchain
 from tinydsn.codegen.templates import render, template_root
 from tinydsn.codegen.toolchain import CMSIS_DSP_DEFINES, CMSIS_DSP_SOURCES
 from tinydsn.codegen.writer import Labels, Memory, SelfTest, common_values, kernel_summary, sources
@@ -54,13 +57,14 @@ def generate(
     files: Files | None = None,
     lines: tuple[str, ...] = (),
     kernels: str = "auto",
+    example: SelfTest | None = None,
 ) -> Project:
     """Write the project of ``graph`` for ``board`` into the folder ``output``.
 
     ``memory`` (of an earlier build) is stated in the header; ``files``: see `app_files`; ``lines``
-    are further remarks of the header; ``kernels``: see `code_target`. An earlier project in ``output`` is
-    replaced as a whole; ConfigError for any other folder. GraphError,
-    UnsupportedOperator: see `design`.
+    are further remarks of the header; ``kernels``: see `code_target`; ``example``: what the application in
+    ``example/`` plays. An earlier project in ``output`` is replaced as a whole; ConfigError for any other
+    folder. GraphError, UnsupportedOperator: see `design`. BoardError: see `example_files`.
     """
     _check_folder(output)
     check_interface(graph)
@@ -68,10 +72,13 @@ def generate(
     lines = (*lines, f"Kernels ({kernels}): {kernel_summary(made)}.")
     labels = Labels(board.name, model_sha256, selftest, memory, lines)
     manifest = _manifest(made, board, labels)
+    around = app_files(board, files)
+    if example:
+        around |= example_files(board, example, hop_of(graph))
     output.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
-        _write(scratch / "project", made, board, labels, manifest, app_files(board, files))
+        _write(scratch / "project", made, board, labels, manifest, around)
         if output.exists():
             os.replace(output, scratch / "old")
         os.replace(scratch / "project", output)
@@ -135,20 +142,24 @@ def _write(
     board: Board,
     labels: Labels,
     manifest: dict[str, Any],
-    app: Mapping[str, str],
+    around: Mapping[str, str],
 ) -> None:
-    files = {**sources(made, labels), **_copied(made), **app}
+    files = {**sources(made, labels), **_copied(made), **around}
     script = LINKER_SCRIPT if LINKER_SCRIPT in files else ""
     values = common_values(made, labels) | {
+        "version": __version__,
         "prefix": board.prefix,
+        "toolchain": toolchain(board),
         "flags": board.flags,
         "defines": [define.removeprefix("-D") for define in CMSIS_DSP_DEFINES],
         "dsp_sources": CMSIS_DSP_SOURCES,
         "sources": library_sources(files),
-        "app": sorted(name for name in files if name.startswith("app/") and name.endswith(".c")),
+        "app": _c_files(files, "app/"),
+        "example": _c_files(files, "example/"),
         "linker_script": script,
         "link_options": link_options(script, "${CMAKE_CURRENT_SOURCE_DIR}/"),
     }
+    files |= package_files(board, values)
     files["CMakeLists.txt"] = render("CMakeLists.txt.j2", values)
     files["README.md"] = render("README.md.j2", values)
     files[MANIFEST] = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
@@ -160,7 +171,11 @@ def _write(
 
 def library_sources(paths: Iterable[str]) -> list[str]:
     """C files of the library among the paths of a project, sorted."""
-    return sorted(path for path in paths if path.endswith(".c") and path.startswith(("src/", "kernels/")))
+    return _c_files(paths, "src/", "kernels/")
+
+
+def _c_files(paths: Iterable[str], *folders: str) -> list[str]:
+    return sorted(path for path in paths if path.endswith(".c") and path.startswith(folders))
 
 
 def link_options(linker_script: str, prefix: str = "") -> list[str]:

@@ -8,6 +8,9 @@ from typing import Any
 
 from quant.errors import ToolchainError
 
+FOLDERS = ("project", "ops", "runtime", "package", "example", "")
+"""Where a template is looked for by its name; last, by its path."""
+
 
 def template_root() -> Path:
     """The folder ``firmware_templates``, beside the package in a checkout and in a wheel."""
@@ -22,7 +25,7 @@ def _environment() -> Any:
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([template_root() / name for name in ("project", "ops", "runtime")]),
+        loader=jinja2.FileSystemLoader([template_root() / name for name in FOLDERS]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -32,5 +35,5 @@ def _environment() -> Any:
 
 
 def render(template: str, values: dict[str, Any]) -> str:
-    """A template of ``project/``, ``ops/`` or ``runtime/`` with its values; every name must be known."""
+    """A template (``FOLDERS``) with its values; every name must be known."""
     return str(_environment().get_template(template).render(values))
