@@ -40,6 +40,11 @@ class GatePattern:
             )
         return self.trace[:frames]
 
+    def words(self, frames: int, gates: int) -> np.ndarray | None:
+        """`forced` as gate words, uint32 [frames]; see `to_words`."""
+        forced = self.forced(frames, gates)
+        return None if forced is None else to_words(forced)
+
 
 def parse_pattern(text: str) -> GatePattern:
     """A pattern by name, or a trace file of one row of 0/1 a frame, separated by blanks or commas."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from quant.errors import BoardError
-from quant.gates import GatePattern, to_words
+from quant.gates import GatePattern
 from quant.graph import IntegerGraph
 from quant.model_file import write_atomically
 from quant.reference import hop_of
@@ -123,8 +123,7 @@ def record(table: CostTable, graph: IntegerGraph) -> None:
         rate = graph.frontend.sample_rate if graph.frontend else 16000
         pcm = speech_like(FRAMES * hop_of(graph), rate)
         gates = np.random.default_rng(5).random((FRAMES, graph.gates)) < 0.5
-        forced = GatePattern("random", gates).forced(FRAMES, graph.gates)
-        run = run_qemu(elf, table.board, pcm, None if forced is None else to_words(forced))
+        run = run_qemu(elf, table.board, pcm, GatePattern("random", gates).words(FRAMES, graph.gates))
     table.measured += 1
     columns = _columns(run)
     functions = project.design.functions

@@ -10,7 +10,7 @@ import numpy as np
 
 from quant import ops
 from quant.errors import BoardError
-from quant.gates import GatePattern, to_words
+from quant.gates import GatePattern
 from quant.graph import Branch, Graph, IntegerGraph, Operator
 from quant.reference import hop_of
 from tinydsn.codegen.board import Board
@@ -120,8 +120,7 @@ def profile_firmware(
 
 def _measure(firmware: Firmware, pcm: np.ndarray, pattern: GatePattern) -> Measured:
     graph = firmware.model.graph
-    forced = pattern.forced(-(-len(pcm) // hop_of(graph)), graph.gates)
-    words = None if forced is None else to_words(forced)
+    words = pattern.words(-(-len(pcm) // hop_of(graph)), graph.gates)
     run = run_qemu(firmware.built.elf, firmware.board, pcm, words, by_function=True)
     assert run.function_instructions is not None
     return Measured(run, run.function_instructions.astype(np.float64) / len(run.gates))

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from quant.errors import ConfigError
-from quant.gates import GatePattern, to_words
-from quant.graph import Graph, IntegerGraph
+from quant.gates import GatePattern
+from quant.graph import Graph, IntegerGraph, Operator
 from tinydsn.codegen.board import Board, load_board
 from tinydsn.codegen.build import BuildResult, build
-from tinydsn.emulation import RunResult, run_host, run_qemu
-from tinydsn.workflow.firmware import build_firmware, statistics
+from tinydsn.codegen.project import MANIFEST
+from tinydsn.emulation import RunResult
+from tinydsn.workflow.firmware import build_firmware, run_program, statistics
 from tinydsn.workflow.models import load_model
 from tinydsn.workflow.verification import compare_outputs
 
 SCHEMA = 1
 PATTERNS = ("learned", "min", "max")
-MANIFEST = "tinydsn.json"
 FIELDS = ("kind", "shape", "dtype", "weight_bits")
 Row = dict[str, Any]
 
@@ -74,11 +74,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def run_side(side: Side, pcm: np.ndarray, pattern: GatePattern) -> RunResult:
     """Send int16 ``pcm`` through one side."""
-    forced = pattern.forced(-(-len(pcm) // side.hop), side.gates)
-    words = None if forced is None else to_words(forced)
-    if side.board.is_host:
-        return run_host(side.built.elf, pcm, words)
-    return run_qemu(side.built.elf, side.board, pcm, words)
+    words = pattern.words(-(-len(pcm) // side.hop), side.gates)
+    return run_program(side.built.elf, side.board, pcm, words)
 
 
 def diff(first: Side, second: Side, pcm: np.ndarray) -> dict[str, Any]:
@@ -118,7 +115,7 @@ def graph_rows(first: Graph, second: Graph) -> list[Row]:
         if name not in known[0] or name not in known[1]:
             rows.append({"operator": name, "change": "only in a" if name in known[0] else "only in b"})
             continue
-        facts = [_facts(graph, name) for graph in (first, second)]
+        facts = [_facts(first, known[0][name]), _facts(second, known[1][name])]
         changed = {
             key: f"{facts[0][key]} -> {facts[1][key]}" for key in FIELDS if facts[0][key] != facts[1][key]
         }
@@ -128,8 +125,7 @@ def graph_rows(first: Graph, second: Graph) -> list[Row]:
     return rows
 
 
-def _facts(graph: Graph, name: str) -> Row:
-    operator = next(operator for operator in graph.operators() if operator.name == name)
+def _facts(graph: Graph, operator: Operator) -> Row:
     output = graph.tensors[operator.outputs[0]]
     return {
         "kind": operator.kind,

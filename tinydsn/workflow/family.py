@@ -24,7 +24,7 @@ from tinydsn.workflow.evaluation import gather, measure
 from tinydsn.workflow.evaluation_table import Measured, report
 from tinydsn.workflow.family_pictures import draw_tradeoff, draw_training, draw_usage
 from tinydsn.workflow.measurement import logit_scale
-from tinydsn.workflow.models import checkpoint_path
+from tinydsn.workflow.models import pretrained
 from tinydsn.workflow.subject import open_subject
 
 BOARD = "mps2-an386"
@@ -35,10 +35,10 @@ SHIFTS = (-1.0, 1.0)
 
 def siblings(name: str) -> list[str]:
     """Shipped names that begin with ``name-``. Raises ModelFileError when ``name`` itself is not shipped."""
-    path = checkpoint_path(name)
-    if path is None or not path.is_file():
+    shipped = pretrained()
+    if name not in shipped:
         raise ModelFileError(f"{name}: no such shipped model (`tinydsn quantize --help` lists them)")
-    return sorted(found.stem for found in path.parent.glob(f"{name}-*.safetensors"))
+    return [other for other in shipped if other.startswith(f"{name}-")]
 
 
 def measured(name: str, pairs: Sequence[Pair], bias: int, known: Measured | None) -> Measured:

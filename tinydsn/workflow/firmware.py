@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from quant.errors import MissingTool
-from quant.gates import GatePattern, to_words
+from quant.gates import GatePattern
 from quant.graph import IntegerGraph
 from quant.reference import Pipeline, hop_of
 from tinydsn.codegen.board import Board, board_names, load_board
@@ -60,17 +60,21 @@ def build_firmware(
 
 def run_firmware(firmware: Firmware, pcm: np.ndarray, pattern: GatePattern) -> RunResult:
     """Send int16 ``pcm`` through the firmware on its emulated board (or the host)."""
-    words = forced_words(firmware.model.graph, pcm, pattern)
-    if firmware.board.is_host:
-        return run_host(firmware.built.elf, pcm, words)
-    return run_qemu(firmware.built.elf, firmware.board, pcm, words)
+    return run_program(
+        firmware.built.elf, firmware.board, pcm, forced_words(firmware.model.graph, pcm, pattern)
+    )
+
+
+def run_program(elf: Path, board: Board, pcm: np.ndarray, words: np.ndarray | None) -> RunResult:
+    """Send int16 ``pcm`` through a linked program on its emulated board (or the host); ``words``: forced
+    gates, uint32 [frames]."""
+    return run_host(elf, pcm, words) if board.is_host else run_qemu(elf, board, pcm, words)
 
 
 def forced_words(graph: IntegerGraph, pcm: np.ndarray, pattern: GatePattern) -> np.ndarray | None:
     """Gate words uint32 [frames] for the whole recording, or None when the policy decides."""
     frames = -(-len(pcm) // hop_of(graph))
-    forced = pattern.forced(frames, graph.gates)
-    return None if forced is None else to_words(forced)
+    return pattern.words(frames, graph.gates)
 
 
 def trace_firmware(
