@@ -212,13 +212,14 @@ def evaluate(
     bias: int = 0,
     fresh: bool = False,
     progress: Callable[[str], Count] | None = None,
+    check: int | None = None,
 ) -> dict[str, Any]:
     """Score a model on two folders of equally named files, or on the committed list made from a corpus."""
     from tinydsn.workflow.evaluation import evaluate as work
     from tinydsn.workflow.evaluation import gather
 
     pairs, source = gather(noisy, clean, corpus, limit, speaker)
-    return work(checkpoint, pairs, source, board, save, against, bias, fresh, progress)
+    return work(checkpoint, pairs, source, board, save, against, bias, fresh, progress, check=check)
 
 
 def diff(

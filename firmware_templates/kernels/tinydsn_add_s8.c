@@ -1,11 +1,71 @@
 /*
  * TFLite's ADD and SUB for int8: both inputs are scaled to one fine scale, combined, and scaled down.
  *
- * The fine scale is half of the coarser input's, so that this input is exact: a shift. That, the other input and
- * the result in their few bits leave room for the roundings in one product each.
+ * Where TINYDSN_INTERLEAVED a line (tinydsn_affine.h) does it in two products. Elsewhere: the fine scale is half of
+ * the coarser input's, so that this input is exact: a shift. That, the other input and the result in their few bits
+ * leave room for the roundings in one product each.
  */
+#include "tinydsn_affine.h"
 #include "tinydsn_kernels.h"
 #include "tinydsn_rescale.h"
+
+static void any(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t count, int32_t sign,
+                int8_t *output)
+{
+    for (int32_t i = 0; i < count; i++) {
+        const int32_t first = (a[i] + sum->offset1) * (1 << sum->left_shift);
+        const int32_t second = (b[i] + sum->offset2) * (1 << sum->left_shift);
+        const int32_t scaled1 = tinydsn_requantize(first, sum->multiplier1, sum->shift1);
+        const int32_t scaled2 = tinydsn_requantize(second, sum->multiplier2, sum->shift2);
+        const int32_t result = tinydsn_requantize(scaled1 + sign * scaled2, sum->output_multiplier, sum->output_shift);
+        output[i] = (int8_t)tinydsn_saturate8(result + sum->output_offset);
+    }
+}
+
+#if TINYDSN_INTERLEAVED
+
+static inline void four(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int8_t *output)
+{
+    const uint32_t a4 = tinydsn_load32(a), b4 = tinydsn_load32(b);
+    const uint32_t a_even = tinydsn_even_uppers(a4), a_odd = tinydsn_odd_uppers(a4);
+    const uint32_t b_even = tinydsn_even_uppers(b4), b_odd = tinydsn_odd_uppers(b4);
+    const int32_t f1 = sum->factor1, f2 = sum->factor2, constant = sum->constant;
+    const int32_t sum0 = tinydsn_smlawb(f2, b_even, tinydsn_smlawb(f1, a_even, constant));
+    const int32_t sum1 = tinydsn_smlawb(f2, b_odd, tinydsn_smlawb(f1, a_odd, constant));
+    const int32_t sum2 = tinydsn_smlawt(f2, b_even, tinydsn_smlawt(f1, a_even, constant));
+    const int32_t sum3 = tinydsn_smlawt(f2, b_odd, tinydsn_smlawt(f1, a_odd, constant));
+    tinydsn_store32(output, tinydsn_four_bytes(tinydsn_line_s8(sum0), tinydsn_line_s8(sum1),
+                                               tinydsn_line_s8(sum2), tinydsn_line_s8(sum3)));
+}
+
+static void line(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t count, int8_t *output)
+{
+    const tinydsn_sum_s8 copy = *sum; /* which no output can change */
+    for (; count >= 8; count -= 8) {
+        four(&copy, a, b, output);
+        four(&copy, a + 4, b + 4, output + 4);
+        a += 8;
+        b += 8;
+        output += 8;
+    }
+    for (; count > 0; count--) {
+        const uint32_t first = (uint32_t)*a++ << 8, second = (uint32_t)*b++ << 8;
+        const int32_t total = tinydsn_smlawb(copy.factor1, first, copy.constant);
+        *output++ = (int8_t)tinydsn_line_s8(tinydsn_smlawb(copy.factor2, second, total));
+    }
+}
+
+static void combine(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t count, int subtract,
+                    int8_t *output)
+{
+    if (sum->line) {
+        line(sum, a, b, count, output);
+    } else {
+        any(sum, a, b, count, subtract ? -1 : 1, output);
+    }
+}
+
+#else
 
 #define ONE_HALF (1 << 30)
 
@@ -33,19 +93,6 @@ static TINYDSN_NOINLINE void quick(const tinydsn_sum_s8 *sum, exact one, const i
     }
 }
 
-static void any(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t count, int32_t sign,
-                int8_t *output)
-{
-    for (int32_t i = 0; i < count; i++) {
-        const int32_t first = (a[i] + sum->offset1) * (1 << sum->left_shift);
-        const int32_t second = (b[i] + sum->offset2) * (1 << sum->left_shift);
-        const int32_t scaled1 = tinydsn_requantize(first, sum->multiplier1, sum->shift1);
-        const int32_t scaled2 = tinydsn_requantize(second, sum->multiplier2, sum->shift2);
-        const int32_t result = tinydsn_requantize(scaled1 + sign * scaled2, sum->output_multiplier, sum->output_shift);
-        output[i] = (int8_t)tinydsn_saturate8(result + sum->output_offset);
-    }
-}
-
 static void combine(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t count, int subtract,
                     int8_t *output)
 {
@@ -67,6 +114,8 @@ static void combine(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b,
         any(sum, a, b, count, sign, output);
     }
 }
+
+#endif
 
 void tinydsn_add_s8(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t size,
                     int32_t b_size, int subtract, int8_t *output)

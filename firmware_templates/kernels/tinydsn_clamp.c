@@ -16,8 +16,20 @@ void tinydsn_clamp_s8(const int8_t *input, int32_t size, int32_t low, int32_t hi
         output += 16;
     }
 #else
-    for (int32_t i = 0; i < size; i++) {
-        output[i] = (int8_t)tinydsn_clamp(input[i], low, high);
+    int32_t left = size;
+#if TINYDSN_DSP
+    const uint32_t lowest = (uint32_t)(uint8_t)low * 0x01010101u, highest = (uint32_t)(uint8_t)high * 0x01010101u;
+    for (; left >= 4; left -= 4) {
+        uint32_t word = tinydsn_load32(input), unused;
+        __asm("ssub8 %1, %0, %2\n\tsel %0, %0, %2" : "+r"(word), "=&r"(unused) : "r"(lowest) : "cc");
+        __asm("ssub8 %1, %0, %2\n\tsel %0, %2, %0" : "+r"(word), "=&r"(unused) : "r"(highest) : "cc");
+        tinydsn_store32(output, word);
+        input += 4;
+        output += 4;
+    }
+#endif
+    for (; left > 0; left--) {
+        *output++ = (int8_t)tinydsn_clamp(*input++, low, high);
     }
 #endif
 }

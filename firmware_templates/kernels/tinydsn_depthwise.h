@@ -3,9 +3,8 @@
  *
  * Weights are [N / 4][taps][4], then the taps of the last one to three channels, [taps][N % 4]. Where
  * TINYDSN_INTERLEAVED they are int16, which saves two instructions a tap and costs 9 bytes a channel of a 3x3
- * window; for int8 activations four channels are in the order 0 2 1 3, as SXTAB16 widens them, and weights and
- * bias are doubled, which the rounding needs. Scales are those of tinydsn_matrix, whose `columns` are the taps
- * here; the input's zero point is no part of the bias.
+ * window; for int8 activations four channels are in the order 0 2 1 3, as SXTAB16 widens them. Scales are those of
+ * tinydsn_matrix, whose `columns` are the taps here; the input's zero point is no part of the bias.
  */
 #ifndef TINYDSN_DEPTHWISE_H
 #define TINYDSN_DEPTHWISE_H

@@ -6,8 +6,7 @@
 void tinydsn_depthwise_s8(const tinydsn_matrix *matrix, const tinydsn_window *window, int32_t input_offset,
                           const int8_t *input, int8_t *output)
 {
-    const int32_t narrow = TINYDSN_INTERLEAVED ? 2 : 1;
-    const tinydsn_finishing finishing = {.narrow = narrow, .offset = 2 * matrix->output_offset + 1};
+    const tinydsn_finishing finishing = {.narrow = 1, .offset = tinydsn_finishing_offset(matrix->output_offset)};
     const tinydsn_depthwise how = {.wide = 0, .offset = input_offset, .finishing = finishing};
     tinydsn_depthwise_image(matrix, window, how, input, output);
     if (matrix->activation_min > INT8_MIN || matrix->activation_max < INT8_MAX) {

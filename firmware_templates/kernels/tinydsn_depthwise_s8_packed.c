@@ -1,7 +1,7 @@
 /*
  * Depthwise convolution with packed weights of 2 to 7 bits; the kernel is tinydsn_depthwise_s8.
  *
- * Where TINYDSN_INTERLEAVED that one reads int16 weights, doubled: they are unpacked into the second half of the
+ * Where TINYDSN_INTERLEAVED that one reads int16 weights: they are unpacked into the second half of the
  * buffer, from where they are widened to its start.
  */
 #include "tinydsn_packed.h"
@@ -16,7 +16,7 @@ void tinydsn_depthwise_s8_packed(const tinydsn_packed *packed, const tinydsn_win
 #if TINYDSN_INTERLEAVED
     int16_t *const wide = scratch;
     for (int32_t i = 0; i < count; i++) {
-        const int16_t value = (int16_t)(2 * weights[i]);
+        const int16_t value = weights[i];
         memcpy(wide + i, &value, sizeof value);
     }
 #endif

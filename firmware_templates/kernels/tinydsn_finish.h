@@ -3,29 +3,40 @@
  *
  * int16: the upper half of sum * multiplier; rounded and final where all shifts are 0 (`rounded`), else
  * ((half >> shift) + 1) >> 1. int8: TFLite's double rounding, ((high + sign) >> shift) and, with the output's
- * zero point, one bit more; high is the rounded upper half of twice the product.
+ * zero point, one bit more; high is the rounded upper half of twice the product. Where TINYDSN_INTERLEAVED the
+ * int8 multiplier is doubled, less 2^32, and in place of the shift stands -2^(31 - shift): three instructions
+ * then round twice and add the zero point.
  */
 #ifndef TINYDSN_FINISH_H
 #define TINYDSN_FINISH_H
 
-#include "tinydsn_port.h"
+#include "tinydsn_pairs.h"
 
 /* What all channels of a matrix have in common; the compiler knows all but `cut` and `offset`. */
 typedef struct {
-    int32_t narrow;  /* 1: int8 outputs; 2: int8 outputs of doubled sums */
+    int32_t narrow;  /* int8 outputs */
     int32_t rounded;
     int32_t relu;    /* int16: 1 for outputs from 0 up, 0 for all, -1 for what `cut` says */
     int32_t cut;     /* all ones to cut off negative outputs, or 0 */
-    int32_t offset;  /* int8: twice the output's zero point, and one */
+    int32_t offset;  /* int8: what tinydsn_finishing_offset makes of the output's zero point */
 } tinydsn_finishing;
+
+TINYDSN_INLINE int32_t tinydsn_finishing_offset(int32_t zero_point)
+{
+    return TINYDSN_INTERLEAVED ? zero_point : 2 * zero_point + 1;
+}
 
 /* A channel's output; multiplier and shift are the channel's. */
 TINYDSN_INLINE int32_t tinydsn_finished(int32_t multiplier, int32_t shift, int32_t sum, tinydsn_finishing how)
 {
     if (how.narrow) {
-        const int32_t twice = how.narrow == 2 ? sum : (int32_t)((uint32_t)sum << 1);
-        const int32_t high = tinydsn_smmulr(twice, multiplier);
+#if TINYDSN_INTERLEAVED
+        const int32_t high = tinydsn_smmlar(sum, multiplier, sum);
+        return tinydsn_saturate8(tinydsn_smmlsr(high + (high >> 31), shift, how.offset));
+#else
+        const int32_t high = tinydsn_smmulr((int32_t)((uint32_t)sum << 1), multiplier);
         return tinydsn_saturate8_half(((high + (high >> 31)) >> shift) + how.offset);
+#endif
     }
     int32_t result;
     if (how.rounded) {

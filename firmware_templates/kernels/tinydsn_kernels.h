@@ -61,7 +61,8 @@ typedef struct {
 /*
  * Input [rows][columns], the start of a row `row_stride` elements after the last; output [rows][channels].
  * scratch, where TINYDSN_INTERLEAVED: two rows of int16, columns rounded up to a multiple of 4 (of 8 for 4-bit
- * weights); with int16 inputs and 8-bit weights four rows, which up to three rows of such a multiple do not need.
+ * weights); with 8-bit weights and four rows or more, four of them. Up to three rows of int16 of such a multiple
+ * need none.
  */
 void tinydsn_fully_connected_s16(const tinydsn_matrix *matrix, const int16_t *input, int32_t rows,
                                  int32_t row_stride, int16_t *scratch, int16_t *output);
@@ -76,7 +77,7 @@ void tinydsn_fully_connected_s8_s4(const tinydsn_matrix *matrix, const int8_t *i
  * Output [out_height][out_width][matrix->channels]. matrix->columns is the size of the window, with int16 and
  * where TINYDSN_INTERLEAVED rounded up to a multiple of 4 (with zero weights). Padding is zero, or with int8 the
  * input's zero point. scratch: 2 * columns elements, columns rounded up to a multiple of 4; where
- * TINYDSN_INTERLEAVED twice as much with int16, three times with int8.
+ * TINYDSN_INTERLEAVED twice as much with int16, six times with int8.
  */
 void tinydsn_convolve_s16(const tinydsn_matrix *matrix, const tinydsn_window *window, const int16_t *input,
                           void *scratch, int16_t *output);
@@ -204,6 +205,7 @@ typedef struct {
     int32_t left_shift;
     int32_t output_offset, output_multiplier, output_shift;
     int32_t low, high;
+    int32_t line, factor1, factor2, constant; /* tinydsn_affine.h: whether there is one, and which */
 } tinydsn_sum_s8;
 
 /* TFLite ADD with b of b_size elements repeated; subtract: SUB. */
@@ -253,6 +255,8 @@ void tinydsn_table_s16(const int16_t *table, const int16_t *input, int32_t size,
 typedef struct {
     int32_t input_offset, output_offset;
     int32_t multiplier, shift;
+    int32_t line, factor, constant; /* tinydsn_affine.h; int16 to int8: line says that input_offset is 0 and
+                                     * -31 <= shift <= -1 */
 } tinydsn_scale;
 
 void tinydsn_requantize_s8_s8(const tinydsn_scale *scale, const int8_t *input, int32_t size, int8_t *output);
@@ -274,13 +278,14 @@ typedef struct {
     int32_t transposed; /* b is [batches][columns][inner] */
     int32_t a_batch, a_row, b_batch, b_row, output_batch, output_row;
     int32_t upper;      /* int16 only */
-    int32_t narrow;     /* no sum leaves 32 bits; int16: and upper; int8: nor twice a sum, and shift < 0 */
+    int32_t narrow;     /* no sum leaves 32 bits; int16: and upper; int8: nor twice a sum, and -31 <= shift < 0
+                         * and multiplier >= 2^30 */
     int32_t saturates;  /* int16: a sum that does has a result that does not fit 16, and upper, and shift is 0 */
     int32_t offset1, offset2, output_offset; /* int8 only: minus the zero points; the output's */
     int32_t multiplier, shift;
 } tinydsn_matmul;
 
-/* scratch, with narrow: 4 * inner elements. int8: inner, and that for each column; both, up to fours. */
+/* scratch, with narrow: 4 * inner elements; int8: inner, up to a four, for each of an even number of columns. */
 void tinydsn_batch_matmul_s16(const tinydsn_matmul *matmul, const int16_t *a, const int16_t *b,
                               int16_t *scratch, int16_t *output);
 void tinydsn_batch_matmul_s8(const tinydsn_matmul *matmul, const int8_t *a, const int8_t *b, int16_t *scratch,

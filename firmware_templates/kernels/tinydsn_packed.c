@@ -45,7 +45,7 @@ TINYDSN_INLINE void unpack(const uint8_t *scales, int32_t channels, int32_t firs
         const factor made = factor_of(multipliers, exponents, n, wide);
         target[0] = (int32_t)tinydsn_load32(scales + 4 * n);
         target[1] = made.multiplier;
-        target[2] = made.shift;
+        target[2] = TINYDSN_INTERLEAVED && !wide ? (int32_t)(0u - (0x80000000u >> made.shift)) : made.shift;
         target += 3;
     }
 }

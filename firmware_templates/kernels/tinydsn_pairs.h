@@ -218,6 +218,16 @@ static inline int32_t tinydsn_smmlar(int32_t a, int32_t b, int32_t c)
 #endif
 }
 
+/* SMMLSR: c minus the upper half of a * b, rounded once together, modulo 2^32. */
+static inline int32_t tinydsn_smmlsr(int32_t a, int32_t b, int32_t c)
+{
+#if TINYDSN_DSP
+    TINYDSN_THREE("smmlsr", a, b, c);
+#else
+    return (int32_t)((uint32_t)(((INT64_C(1) << 31) - (int64_t)a * b) >> 32) + (uint32_t)c);
+#endif
+}
+
 /* SSAT: the nearest value that int8 can hold. */
 static inline int32_t tinydsn_saturate8(int32_t value)
 {

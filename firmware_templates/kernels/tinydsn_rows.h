@@ -61,7 +61,7 @@ TINYDSN_INLINE void tinydsn_connect_s16(const tinydsn_matrix *matrix, int32_t bi
 TINYDSN_INLINE void tinydsn_connect_s8(const tinydsn_matrix *matrix, int32_t bits, const int8_t *input,
                                       int32_t rows, int32_t row_stride, int16_t *scratch, int8_t *output)
 {
-    const tinydsn_finishing how = {.narrow = 1, .offset = 2 * matrix->output_offset + 1};
+    const tinydsn_finishing how = {.narrow = 1, .offset = tinydsn_finishing_offset(matrix->output_offset)};
     tinydsn_multiply_s8(matrix, bits, input, rows, row_stride, scratch, how, output);
     if (matrix->activation_min > INT8_MIN || matrix->activation_max < INT8_MAX) {
         const int32_t size = rows * matrix->channels;

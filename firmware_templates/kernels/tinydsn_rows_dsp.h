@@ -1,6 +1,6 @@
 /*
- * Matrix products with interleaved weights (tinydsn_dot_s16.h): rows of int16 activations, one, two or four at
- * a time.
+ * Matrix products with interleaved weights (tinydsn_dot_s16.h): rows of int16 activations, or int8 ones that
+ * are widened, one, two or four at a time.
  *
  * `bits` of the weights and the members of `how` are constants of the callers, so that each kernel is compiled
  * for its own case.
@@ -189,6 +189,12 @@ TINYDSN_INLINE void tinydsn_multiply_s8(const tinydsn_matrix *matrix, int32_t bi
                                        tinydsn_finishing how, void *output)
 {
     const int32_t columns = matrix->columns, whole = tinydsn_whole(columns, bits);
+    for (; bits == 8 && rows >= 4; rows -= 4) {
+        tinydsn_pack_four_rows_s8(input, columns, row_stride, scratch);
+        tinydsn_four_rows(matrix, scratch, how, output);
+        input += 4 * row_stride;
+        output = tinydsn_row(output, matrix, how, 4);
+    }
     while (rows > 0) {
         const int32_t together = bits == 8 && rows >= 2 ? 2 : 1;
         tinydsn_widen_s8(input, columns, whole, scratch);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_harness import assert_equal, one_operator, scaled
+from kernel_harness import DSP, HOST, assert_equal, one_operator, scaled
 
 Q15 = 2.0**-15
 TINY = 2.0**-60
@@ -80,3 +80,22 @@ def test_leaky_relu_and_requantize_into_a_tiny_scale(dtype: str) -> None:
     x, y = scaled("x", (99,), dtype, 0.02), scaled("y", (99,), dtype, TINY)
     assert_equal(one_operator("leaky_relu", [x], y, {"alpha": 0.3}), generator())
     assert_equal(one_operator("requantize", [x], y, {}), generator())
+
+
+@pytest.mark.parametrize("bits", [8, 5])
+@pytest.mark.parametrize("kind", ["fully_connected", "depthwise_conv2d"])
+def test_int8_scales_too_small_for_a_multiplier_give_the_zero_point(kind: str, bits: int) -> None:
+    rng = generator()
+    shape = (5, 4) if kind == "fully_connected" else (1, 3, 5)
+    channels = 5
+    window = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "activation": "none"}
+    data = scaled("x", (5, 4) if kind == "fully_connected" else (1, 5, 5), "int8", 0.01, 3)
+    rows = 5 if kind == "fully_connected" else 3
+    output = scaled("y", (*data.shape[:-2], rows, channels), "int8", 0.05, -9)
+    weight = rng.standard_normal(shape)
+    np.moveaxis(weight, -1 if kind == "depthwise_conv2d" else 0, 0)[2:4] *= 1e-12
+    operands = [data, scaled("w", shape), scaled("b", (channels,))]
+    graph = one_operator(kind, operands, output, window, {1: weight, 2: np.zeros(channels)}, bits)
+    assert 0 in next(graph.operators()).attributes["multiplier"]
+    for core in (HOST, DSP):
+        assert_equal(graph, rng, core)

@@ -139,10 +139,12 @@ def test_nibbles_of_each_core_hold_the_weights_they_say() -> None:
     assert stored(False, DSP)[:4] == ["10", "54", "32", "76"]
 
 
-def test_mve_keeps_scales_by_fours_with_negative_shifts() -> None:
+def test_each_core_has_scales_of_its_own() -> None:
     bias, multiplier, shift = np.arange(5), np.arange(10, 15), np.arange(20, 25)
     plain = [0, 10, 20, 1, 11, 21, 2, 12, 22, 3, 13, 23, 4, 14, 24]
     assert pack_scales(bias, multiplier, shift, False, DSP).tolist() == plain
+    powers = [0, 20, -2048, 1, 22, -1024, 2, 24, -512, 3, 26, -256, 4, 28, -128]
+    assert pack_scales(bias, multiplier, shift, True, DSP).tolist() == powers
     fours = [0, 1, 2, 3, 10, 11, 12, 13, -20, -21, -22, -23, 4, 14, 24]
     assert pack_scales(bias, multiplier, shift, False, MVE).tolist() == fours
     assert pack_scales(bias, multiplier, shift, True, MVE).tolist()[8:12] == [-21, -22, -23, -24]
@@ -151,8 +153,8 @@ def test_mve_keeps_scales_by_fours_with_negative_shifts() -> None:
 def test_depthwise_weights_go_by_four_channels_with_the_rest_at_the_end() -> None:
     taps = np.arange(12).reshape(2, 6)
     assert pack_depthwise(taps, True, HOST).tolist() == [0, 1, 2, 3, 6, 7, 8, 9, 4, 5, 10, 11]
-    doubled = [0, 4, 2, 6, 12, 16, 14, 18, 8, 10, 20, 22]
-    assert pack_depthwise(taps, False, DSP).view("<i2").tolist() == doubled
+    wide = [0, 2, 1, 3, 6, 8, 7, 9, 4, 5, 10, 11]
+    assert pack_depthwise(taps, False, DSP).view("<i2").tolist() == wide
     assert pack_depthwise(taps, True, DSP).view("<i2").tolist() == [0, 1, 2, 3, 6, 7, 8, 9, 4, 5, 10, 11]
 
 

@@ -103,18 +103,31 @@ def test_relu_and_leaky_relu(dtype: str) -> None:
 @pytest.mark.parametrize("target", ["int8", "int16"])
 @pytest.mark.parametrize("scales", [(0.01, 0.02), (0.02, 0.0003), (1e-4, 0.5)])
 def test_requantize(source: str, target: str, scales: tuple[float, float]) -> None:
-    x = scaled("x", (40,), source, scales[0], 100 if source == "int8" else 0)
-    y = scaled("y", (40,), target, scales[1], -77 if target == "int8" else 0)
-    assert_equal(one_operator("requantize", [x], y, {}), generator())
+    x = scaled("x", (42,), source, scales[0], 100 if source == "int8" else 0)
+    y = scaled("y", (42,), target, scales[1], -77 if target == "int8" else 0)
+    for core in (HOST, DSP):
+        assert_equal(one_operator("requantize", [x], y, {}), generator(), core)
 
 
 @pytest.mark.parametrize("target", ["int8", "int16"])
-@pytest.mark.parametrize("factor", [2.0**-16, 0.003, 0.49, 0.5, 1.0, 1.7, 130.0, 20000.0, 1e6])
+@pytest.mark.parametrize("factor", [2.0**-9, 0.0371, 0.5, 0.77, 1.0, 1.93, 130.0, 255.3, 700.0])
+def test_requantize_over_every_int8(factor: float, target: str) -> None:
+    every = {"x": np.arange(-128, 128).astype(np.int8)}
+    for zero in (-128, -3, 127):
+        y = scaled("y", (256,), target, 1.0, 9 if target == "int8" else 0)
+        graph = one_operator("requantize", [scaled("x", (256,), "int8", factor, zero)], y, {})
+        found = compile_graph(graph, DSP).run(every)[0]
+        np.testing.assert_array_equal(found, reference(graph, every)[0])
+
+
+@pytest.mark.parametrize("target", ["int8", "int16"])
+@pytest.mark.parametrize("factor", [2.0**-16, 0.003, 2.0**-8, 0.49, 0.5, 1.0, 1.7, 130.0, 20000.0, 1e6])
 def test_requantize_over_every_int16(factor: float, target: str) -> None:
     y = scaled("y", (65536,), target, 1.0, 9 if target == "int8" else 0)
     graph = one_operator("requantize", [scaled("x", (65536,), "int16", factor)], y, {})
     every = {"x": np.arange(-32768, 32768).astype(np.int16)}
-    np.testing.assert_array_equal(compile_graph(graph).run(every)[0], reference(graph, every)[0])
+    for core in (HOST, DSP):
+        np.testing.assert_array_equal(compile_graph(graph, core).run(every)[0], reference(graph, every)[0])
 
 
 @TYPES
@@ -199,7 +212,7 @@ def test_layer_norm_where_the_root_leaves_its_range(target: CodeTarget) -> None:
 
 @TYPES
 @pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize("size", [(2, 16, 4, 16), (1, 3, 5, 7), (3, 1, 1, 1), (1, 2, 90, 4)])
+@pytest.mark.parametrize("size", [(2, 16, 4, 16), (1, 3, 5, 7), (3, 1, 1, 1), (1, 2, 90, 4), (2, 5, 2, 6)])
 def test_batch_matmul(size: tuple[int, int, int, int], transpose_b: bool, dtype: str) -> None:
     batches, rows, inner, columns = size
     zero = 30 if dtype == "int8" else 0
@@ -209,7 +222,9 @@ def test_batch_matmul(size: tuple[int, int, int, int], transpose_b: bool, dtype:
     b = scaled("b", b_shape, dtype, scale, -zero)
     for output_scale in (scale, scale**2 * 2, scale * 20):
         y = scaled("y", (batches, rows, columns), dtype, output_scale, zero)
-        assert_equal(one_operator("batch_matmul", [a, b], y, {"transpose_b": transpose_b}), generator())
+        graph = one_operator("batch_matmul", [a, b], y, {"transpose_b": transpose_b})
+        for core in (HOST, DSP):
+            assert_equal(graph, generator(), core)
 
 
 @pytest.mark.parametrize("shape", [(4, 16), (1, 1), (3, 7), (1, 300)])

@@ -122,6 +122,18 @@ def test_a_static_sibling(
     assert "firmware" in capsys.readouterr().out
 
 
+def test_only_some_files_are_checked_against_the_reference(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["dsn-s", *options(folders), "--board", "host"]
+    some = evaluated([*arguments, "--check", "1", "--fresh"], capsys)
+    assert some["equal"]["status"] == "equal"
+    # A file that was left out is compared once that is wanted, although its scores are stored.
+    every = evaluated(arguments, capsys)
+    assert every["equal"]["frames"] == 2 * some["equal"]["frames"] > 0
+    assert every["firmware"] == some["firmware"]
+
+
 def test_the_committed_list(capsys: pytest.CaptureFixture[str]) -> None:
     if not (CORPUS / "manifest.csv").is_file():
         pytest.skip("the corpus is not here")

@@ -48,6 +48,13 @@ def command(
             help="Shift of the policy's threshold, as by tinydsn_set_bias; 32767 opens all gates.",
         ),
     ] = 0,
+    check: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Compare only so many files with the integer reference (it takes most of the time).",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Take nothing from an earlier run.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -66,6 +73,7 @@ def command(
         speaker=speaker,
         bias=bias,
         fresh=fresh,
+        check=check,
         progress=steps,
     )
     emit(result if as_json else readable(result), as_json)

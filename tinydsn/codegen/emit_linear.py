@@ -100,8 +100,8 @@ def _fully_connected(request: Request) -> Call:
     kernel = f"tinydsn_fully_connected_{suffix}" + ("_s4" if bits == 4 else "")
     values, arrays = matrix_of(request, window.channels, bits)
     whole, rows = whole_columns(window.channels, bits, request.target), window.out[1]
-    # four rows of int16 are packed; fewer, and widened ones, are copied where they do not fit
-    packed = suffix == "s16" and bits == 8 and rows >= 4
+    # four rows are packed; fewer, and widened ones, are copied where they do not fit
+    packed = bits == 8 and rows >= 4
     needed = request.target.interleaved and (packed or suffix == "s8" or whole > window.channels)
     return Call(
         "fully_connected",
@@ -131,9 +131,9 @@ def _conv2d(request: Request) -> Call:
     whole = -(-window.elements // 4) * 4
     columns = whole_columns(window.elements, 8, request.target)
     values, arrays = matrix_of(request, columns if suffix == "s16" else window.elements)
-    windows = 4 if suffix == "s16" and request.target.interleaved else 2
+    windows = 4 if request.target.interleaved else 2
     gathered = windows * whole * (2 if suffix == "s16" else 1)
-    widened = 4 * whole if suffix == "s8" and request.target.interleaved else 0
+    widened = 8 * whole if suffix == "s8" and request.target.interleaved else 0
     return Call(
         "conv2d",
         {"variant": suffix, "window": window, "padding": -request.integer("input_offset"), **values},
@@ -205,9 +205,9 @@ def narrow_scales(request: Request, depthwise: bool = False) -> tuple[np.ndarray
     bias = bias_of(request)
     if not depthwise:
         bias = bias + weight_rows(request).sum(axis=1) * request.integer("input_offset")
-    elif request.target.interleaved:
-        bias = 2 * bias
-    right = np.where(multiplier == 0, 1, -shift)
+    # a shift by 32 makes a multiplier of 0 where it stands for one less 2**32 (`pack_scales`)
+    nothing = 32 if request.target.interleaved else 1
+    right = np.where(multiplier == 0, nothing, -shift)
     return pack_scales(bias, multiplier, right - 1, True, request.target), None
 
 

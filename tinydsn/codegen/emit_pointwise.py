@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinydsn.codegen.affine import scale_line, sum_line
 from tinydsn.codegen.call import Call, Request
 
 CLAMP = "tinydsn_clamp"
@@ -18,6 +19,7 @@ def _sum(request: Request, verb: str) -> Call:
     plain = verb == "add" and request.input(1).size == request.output.size
     theirs = {"auto": request.target.mve, "tinydsn": False, "cmsis-nn": True}[request.target.kernels]
     kernels = () if plain and theirs else ("tinydsn_add_s8", CLAMP)
+    fields |= sum_line(request, 1 if verb == "add" else -1)
     return Call("add", {**sizes, "fields": fields, "cmsis": plain and theirs}, kernels=kernels)
 
 
@@ -72,7 +74,7 @@ def requantize(request: Request) -> Call:
     """``tinydsn_requantize_<from>_<to>``."""
     names = ("input_offset", "output_offset", "multiplier", "shift")
     source = "s16" if request.input().dtype == "int16" else "s8"
-    fields = {name: request.integer(name) for name in names}
+    fields = {name: request.integer(name) for name in names} | scale_line(request)
     return Call("requantize", {"fields": fields, "source": source}, kernels=("tinydsn_requantize",))
 
 

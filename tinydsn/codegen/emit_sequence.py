@@ -93,11 +93,10 @@ def batch_matmul(request: Request) -> Call:
         scratch = 8 * inner if fields["narrow"] else 0
         return Call("batch_matmul", {"fields": fields}, (), ("tinydsn_batch_matmul_s16",), scratch)
     fields |= {name: request.integer(name) for name in ("offset1", "offset2", "output_offset")}
-    # centred values have at most 9 bits with their sign
-    narrow = shift < 0 and inner * 2**16 < 2**30
+    # centred values have at most 9 bits with their sign; a multiplier of TFLite is a mantissa from 1/2 up
+    narrow = -31 <= shift < 0 and multiplier >= 2**30 and inner * 2**16 < 2**30
     fields |= {"multiplier": multiplier, "shift": shift, "narrow": int(narrow)}
-    fours = (-(-inner // 4) * 4, -(-columns // 4) * 4)
-    scratch = 2 * fours[0] * (1 + fours[1])
+    scratch = 2 * (-(-inner // 4) * 4) * (-(-columns // 2) * 2)
     return Call("batch_matmul", {"fields": fields}, (), ("tinydsn_batch_matmul_s8",), scratch)
 
 

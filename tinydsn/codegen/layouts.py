@@ -70,9 +70,8 @@ def depthwise_order(taps: np.ndarray, wide: bool, target: CodeTarget) -> np.ndar
 
 def pack_depthwise(taps: np.ndarray, wide: bool, target: CodeTarget) -> np.ndarray:
     """Weights [taps, N] of a depthwise convolution as int8 [bytes], in `depthwise_order`. Interleaved: int16
-    elements, for int8 activations doubled (as their bias must be)."""
+    elements."""
     flat = depthwise_order(taps, wide, target)
-    flat = 2 * flat if target.interleaved and not wide else flat
     return flat.astype("<i2").view(np.int8) if target.interleaved else flat.astype(np.int8)
 
 
@@ -107,7 +106,10 @@ def pack_scales(
     bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, narrow: bool, target: CodeTarget
 ) -> np.ndarray:
     """int32 [3 N]: bias, multiplier and shift of each channel; by fours with MVE, [N/4][3][4], where the
-    shift is negative and complete (``narrow``, int8 results: ``shift`` leaves out the last bit)."""
+    shift is negative and complete (``narrow``, int8 results: ``shift`` leaves out the last bit). ``narrow``
+    and interleaved: twice the multiplier, less 2**32, and -2**(31 - shift) (``tinydsn_finish.h``)."""
+    if narrow and target.interleaved:
+        multiplier, shift = 2 * multiplier, -(1 << (31 - shift))
     triples = np.stack([bias, multiplier, shift], axis=1)
     if not target.mve:
         return triples.reshape(-1).astype(np.int32)
@@ -131,6 +133,8 @@ def pack_small_scales(scales: np.ndarray, wide: bool, target: CodeTarget) -> np.
         fours[:, 2] = -fours[:, 2] - int(not wide)
         triples = np.concatenate([fours, triples[whole:]])
     bias, multiplier, exponent = triples.T
+    if target.interleaved and not wide:
+        exponent = np.array([32 - int(-power).bit_length() for power in exponent])
     if wide:
         left = np.array([max(0, int(value).bit_length() - 15) for value in multiplier])
         multiplier, exponent = multiplier >> left, np.where(exponent, -exponent, left)

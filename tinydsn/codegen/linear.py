@@ -132,4 +132,6 @@ def narrow_is_proven(request: Request) -> bool:
         plain = request.integer("activation_min") in (0, -(2**15))
         return bool(plain and bound < INT32_LIMIT and np.all((14 - shift >= 16) | (reduced == 0)))
     multiplier, shift = factors(request)
-    return bool(bound < INT32_LIMIT // 2 and np.all((shift <= -1) | (multiplier == 0)))
+    # interleaved kernels take a multiplier for what TFLite makes it: a mantissa from 1/2 up
+    plain = not request.target.interleaved or np.all((multiplier >= 2**30) | (multiplier == 0))
+    return bool(plain and bound < INT32_LIMIT // 2 and np.all((shift <= -1) | (multiplier == 0)))

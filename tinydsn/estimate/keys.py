@@ -22,7 +22,9 @@ from tinydsn.codegen.templates import template_root
 from tinydsn.codegen.toolchain import find_compiler, versions
 from tinydsn.codegen.writer import body
 
-DATA = re.compile(r"(multiplier|shift|offset|epsilon|padding|scales|exp$|reciprocal|names|function$|_place$)")
+DATA = re.compile(
+    r"(multiplier|shift|offset|epsilon|padding|scales|exp$|reciprocal|names|function$|_place$|factor\d?$|constant$)"
+)
 """Values that are data of one network, or places: they do not change which instructions run."""
 STRIDE = re.compile(r"(_row|_batch|stride)$")
 """Steps between rows: kernels only look at their alignment."""

@@ -16,6 +16,7 @@ import numpy as np
 from quant.graph import Branch, Graph, IntegerGraph, Node, Operator
 from quant.ops.common import integer
 from quant.reference import hop_of, initial_state, real_zero
+from tinydsn.codegen import affine
 from tinydsn.codegen.call import Call, CodeTarget, Request
 from tinydsn.codegen.design import Design, check_interface, design
 from tinydsn.codegen.linear import Window, bias_of, factors, weight_rows, window_of
@@ -53,9 +54,10 @@ SUM_S8 = ("offset1", "multiplier1", "shift1", "offset2", "multiplier2", "shift2"
     "output_shift",
     "low",
     "high",
+    *affine.SUM,
 )
 PRODUCT = ("offset1", "offset2", "output_offset", "multiplier", "shift", "low", "high")
-SCALE = ("input_offset", "output_offset", "multiplier", "shift")
+SCALE = ("input_offset", "output_offset", "multiplier", "shift", *affine.SCALE)
 LEAKY_RELU = ("input_offset", "output_offset", "multiplier_identity", "shift_identity") + (
     "multiplier_alpha",
     "shift_alpha",

@@ -36,15 +36,15 @@ class TrainOptions:
 
     seed: int = 1
     hours: float = 25.0
-    batch: int = 16
+    batch: int = 4
     pool: bool = False
-    rate: float = 2e-3
+    rate: float = 4e-3
     warmup: float = 0.03
     last_rate: float = 0.01
-    policy_rate: float = 5.0
+    policy_rate: float = 2.5
     decay: float = 1e-4
     clip: float = 1.0
-    average: float = 0.998
+    average: float = 0.999
     windows: tuple[int, ...] = (320, 512, 768)
     sdr_weight: float = 0.003
     bf16: bool = False

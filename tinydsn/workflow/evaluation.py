@@ -24,6 +24,7 @@ from tinydsn.evaluation.store import Store
 from tinydsn.workflow.evaluation_table import Measured, report
 from tinydsn.workflow.firmware import build_firmware, memory
 from tinydsn.workflow.measurement import (
+    UNCHECKED,
     Bench,
     is_saved,
     measure_cost,
@@ -126,10 +127,12 @@ def measure(
     known: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Count | None = None,
     workers: int = WORKERS,
+    check: int | None = None,
 ) -> Measured:
     """Run all pairs, the named mixes, silence, and forced gates; finished ones are taken from the cache.
 
-    ``known``: rows of another subject by name, whose scores of the noisy input are used again.
+    ``known``: rows of another subject by name, whose scores of the noisy input are used again. ``check``:
+    only so many pairs are compared with the integer reference.
     """
     require_metrics()
     digests = {pair.name: pair.digest() for pair in pairs}
@@ -138,13 +141,15 @@ def measure(
         store = Store(cache_dir() / "evaluations" / identity[:32], fresh)
         jobs: dict[str, Job] = {}
         again = set()
-        for pair in pairs:
+        for index, pair in enumerate(pairs):
+            checked = check is None or index < check
             scores = known[pair.name]["scores"]["noisy"] if known else None
             key = f"pair/{pair.name}/{digests[pair.name]}"
-            jobs[key] = partial(measure_pair, bench, pair, save, scores)
+            jobs[key] = partial(measure_pair, bench, pair, save, scores, checked)
             row = store.get(key)
             # A stored row has no audio: where files are wanted and are not there, it is made again.
-            if save and row is not None and not is_saved(row, save):
+            lacks_files = save and row is not None and not is_saved(row, save)
+            if lacks_files or (checked and row is not None and row["equal"] == UNCHECKED):
                 again.add(key)
         patterns = cost_patterns(len(subject.gates)) if not bench.board.is_host else []
         for mix in ("speech", "noise"):
@@ -183,22 +188,23 @@ def evaluate(
     fresh: bool = False,
     progress: Callable[[str], Count] | None = None,
     workers: int = WORKERS,
+    check: int | None = None,
 ) -> dict[str, Any]:
     """The table of ``target``, and how it stands beside each model of ``against`` on the same pairs.
 
     ``front``: beside the line through the static models of ``against``, at equal mean instructions; None
     unless there are some on both sides.
-    ``progress``: given a model's name, what to call with (jobs done, jobs).
+    ``progress``: given a model's name, what to call with (jobs done, jobs). ``check``: see `measure`.
     """
     require_metrics()
     subjects = [open_subject(target, bias), *(open_subject(text) for text in against)]
     count = progress or (lambda name: lambda done, total: None)
-    first = measure(subjects[0], pairs, board, save, fresh, None, count(target), workers)
+    first = measure(subjects[0], pairs, board, save, fresh, None, count(target), workers, check)
     result = report(first, board, source)
     known = {row["name"]: row for row in first.rows}
     beside, statics = [], {}
     for subject in subjects[1:]:
-        other = measure(subject, pairs, board, None, fresh, known, count(subject.name), workers)
+        other = measure(subject, pairs, board, None, fresh, known, count(subject.name), workers, check)
         if not subject.gates:
             statics[subject.name] = other.table
         beside.append(

@@ -111,7 +111,7 @@ def leak(measured: Measured, mixes: Mapping[str, Any]) -> dict[str, Any]:
 
 def equality(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Whether the firmware was the integer reference, bit for bit, and the first file where it was not."""
-    wrong = [row for row in rows if row["equal"]["status"] != "equal"]
+    wrong = [row for row in rows if row["equal"]["status"] == "differs"]
     return {
         "status": "differs" if wrong else "equal",
         "frames": sum(row["equal"].get("frames", 0) for row in rows),

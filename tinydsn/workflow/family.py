@@ -29,6 +29,8 @@ from tinydsn.workflow.subject import open_subject
 
 BOARD = "mps2-an386"
 METRICS = ("OVRL", "SIG", "BAK", "PESQ", "STOI", "SISDR")
+SIBLINGS_CHECKED = 36
+"""Files of a sibling that are compared with the integer reference, 4 a speaker. Of the model all are."""
 SHIFTS = (-1.0, 1.0)
 """Shifts of the policy's logits that draw the gated model's curve."""
 
@@ -49,7 +51,8 @@ def measured(name: str, pairs: Sequence[Pair], bias: int, known: Measured | None
             print(f"{name} {bias:+d}: {done}/{total}", file=sys.stderr)
 
     rows = {row["name"]: row for row in known.rows} if known else None
-    return measure(open_subject(name, bias), pairs, BOARD, known=rows, progress=progress)
+    check = SIBLINGS_CHECKED if known else None
+    return measure(open_subject(name, bias), pairs, BOARD, known=rows, progress=progress, check=check)
 
 
 def family(name: str, corpus: Path, limit: int | None = None) -> dict[str, Any]:

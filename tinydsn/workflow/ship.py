@@ -77,6 +77,7 @@ def ship(
     limit: int | None = None,
     say: Say = print,
     board: str = BOARD,
+    check: int | None = None,
 ) -> dict[str, Any]:
     """Quantize and measure ``source`` and write checkpoint, graph and card; returns the card.
 
@@ -94,7 +95,7 @@ def ship(
         graph = quantize(float_graph(str(checkpoint)), calibration_mixtures(corpus), precision)
         sha256 = save(graph, checkpoint.with_suffix(".tdsn"))
         say(f"{target.with_suffix('.tdsn').name}: {sha256}")
-        table = evaluate(str(checkpoint), pairs, listed, board, progress=_steps(say))
+        table = evaluate(str(checkpoint), pairs, listed, board, progress=_steps(say), check=check)
         if table["equal"]["status"] != "equal":
             raise ModelFileError(
                 f"{source}: firmware and reference differ: {table['equal']['first_difference']}"
@@ -135,10 +136,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--precision", default="w8a16", help="w2a8 to w8a16, or a TOML or JSON file")
     parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
     parser.add_argument("--board", default=BOARD, help="where the firmware runs")
+    parser.add_argument("--check", type=int, help="compare only so many files with the integer reference")
     options = parser.parse_args(arguments)
     try:
         card = ship(
-            options.source, options.corpus, options.to, options.precision, options.limit, print, options.board
+            options.source,
+            options.corpus,
+            options.to,
+            options.precision,
+            options.limit,
+            print,
+            options.board,
+            options.check,
         )
     except TinydsnError as error:
         print(f"error: {error}", file=sys.stderr)
