@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from quant import fixed_point
+from quant.errors import QuantizationError
 from quant.graph import INTEGER_RANGE, Attribute, DType, Graph, Operator, Quantization, Tensor
 from quant.ops.base import (
     Accumulator,
@@ -30,6 +31,8 @@ LARGEST_WIDE_RATIO, LARGEST_NARROW_RATIO = 0.25, 0.5
 """Scales of sums, in the output's, from which kernels with 32-bit sums shift right only (16x8, int8)."""
 LARGEST_BIAS = 2**29
 """A bias takes at most a quarter of an int32 sum."""
+LEARNED_BITS, LEARNED_SCALE = "learned_bits", "learned_scale"
+"""Attributes of float operators: scales of the weight's channels, and the width they were learned for."""
 
 
 def activate_float(values: np.ndarray, attributes: Attributes) -> np.ndarray:
@@ -55,18 +58,25 @@ def activation_range(attributes: Attributes, output: Tensor) -> tuple[int, int]:
 
 
 def quantize_weights(
-    weight: np.ndarray, axis: int, bits: int, floor: np.ndarray, idle: float
+    weight: np.ndarray,
+    axis: int,
+    bits: int,
+    floor: np.ndarray,
+    idle: float,
+    learned: np.ndarray | None = None,
 ) -> tuple[np.ndarray, tuple[float, ...]]:
     """Symmetric per-channel weights of ``bits`` bits: (int8 values, scale of each channel).
 
     8 bits: the scale brings the channel's peak to 127. Fewer: the scale of the smallest squared error
-    (`least_squares_scale`). ``floor``: smallest scale of each channel; ``idle``: scale of channels that are
-    zero. Scales are float32 numbers, as TFLite's are.
+    (`least_squares_scale`). ``learned``: the scale of each channel instead. ``floor``: smallest scale of each
+    channel; ``idle``: scale of channels that are zero. Scales are float32 numbers, as TFLite's are.
     """
     top = 2 ** (bits - 1) - 1
     rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1).astype(np.float64)
     scale = np.max(np.abs(rows), axis=1) / top
-    if bits < 8:
+    if learned is not None:
+        scale = np.where(scale >= SMALLEST_SCALE, learned, scale)
+    elif bits < 8:
         scale = least_squares_scale(rows, scale, top)
     scale = np.maximum(scale, floor)
     scale = np.where(scale >= SMALLEST_SCALE, scale, idle).astype(np.float32).astype(np.float64)
@@ -97,6 +107,20 @@ def _fitted_scale(rows: np.ndarray, scale: np.ndarray, top: int) -> np.ndarray:
     integers = np.clip(np.round(rows / np.maximum(scale, SMALLEST_SCALE)[:, None]), -top, top)
     power = np.sum(integers**2, axis=1)
     return np.where(power > 0, np.sum(rows * integers, axis=1) / np.maximum(power, 1), scale)
+
+
+def learned_scales(operator: Operator, bits: int, channels: int) -> np.ndarray | None:
+    """Scales that training learned for weights of ``bits`` bits, float64 [channels]; None without.
+
+    Raises QuantizationError when there are more or fewer than channels.
+    """
+    scale = operator.attributes.get(LEARNED_SCALE)
+    if scale is None or operator.attributes.get(LEARNED_BITS) != bits:
+        return None
+    assert isinstance(scale, tuple)
+    if len(scale) != channels:
+        raise QuantizationError(f"{len(scale)} scales were learned for {channels} channels of weights")
+    return np.array(scale, np.float64)
 
 
 def upper_bits(bits: int, ratios: np.ndarray, wide: bool) -> int:
@@ -131,19 +155,23 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
     floor = np.abs(bias) / (input_scale * LARGEST_BIAS)
     # a ratio of at most 1 to the output's scale, which any width can requantize
     idle = min(1.0, output_scale / input_scale)
-    values, scales = quantize_weights(weight, channel_axis, bits, floor, idle)
+    learned = learned_scales(operator, bits, len(bias))
+    values, scales = quantize_weights(weight, channel_axis, bits, floor, idle, learned)
     used = np.any(np.moveaxis(weight, channel_axis, 0).reshape(len(bias), -1), axis=1) | (bias != 0)
     moved = upper_bits(bits, np.array(scales)[used] * input_scale / output_scale, wide)
     if moved:
-        values, scales = quantize_weights(weight, channel_axis, bits, floor * 2**moved, idle)
+        values, scales = quantize_weights(weight, channel_axis, bits, floor * 2**moved, idle, learned)
         values, scales = values << moved, tuple(scale / 2**moved for scale in scales)
     bias_scales = np.array([input_scale * scale for scale in scales])
     bias_values = np.round(bias / bias_scales).astype(bias_type)
     to_pair = fixed_point.quantize_wide if wide else fixed_point.quantize_multiplier
     pairs = [to_pair(scale / output_scale) for scale in bias_scales]
     low, high = activation_range(operator.attributes, output)
+    kept = {
+        key: item for key, item in operator.attributes.items() if key not in (LEARNED_BITS, LEARNED_SCALE)
+    }
     attributes: dict[str, Attribute] = {
-        **operator.attributes,
+        **kept,
         "input_offset": -data.quantization.zero_point,
         "output_offset": output.quantization.zero_point,
         "multiplier": tuple(pair[0] for pair in pairs),

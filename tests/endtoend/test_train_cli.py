@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quant.model_file import load
 from tinydsn.audio.files import write_wav
 from tinydsn.audio.metrics import dnsmos_available
 from tinydsn.cli import invoke
@@ -176,4 +177,75 @@ def test_shipped_recipes_are_sound(name: str) -> None:
 
     recipe = read_recipe(recipe_path(name))
     static, gated = Dsn(recipe.model).macs()
-    assert (static + sum(gated)) * 62.5e-6 <= 12.0 and recipe.steps > 1000
+    assert (static + sum(gated)) * 62.5e-6 <= 12.0
+    assert recipe.steps >= (150 if recipe.quantized else 1001)
+
+
+PLAIN = '[guidance]\nkind = "none"\n'
+QUANTIZED = PLAIN + '[quantization]\nprecision = "w3a16"\n'
+
+
+def trained_start(folder: Path, **changes: int) -> Path:
+    """A network of the tiny recipe's sizes; its norms differ, as trained ones do."""
+    import tomllib
+
+    import torch
+
+    from tinydsn.models.checkpoint import save_checkpoint
+    from tinydsn.models.dsn import Dsn, DsnConfig
+
+    torch.manual_seed(1)
+    model = Dsn(DsnConfig.from_dict(tomllib.loads(TINY)["model"] | changes))
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if ".norm." in name:
+                value.add_(0.1 * torch.randn_like(value))
+    save_checkpoint(model, folder / "start.safetensors")
+    return folder / "start.safetensors"
+
+
+def test_a_fine_tuned_checkpoint_converts_to_the_integers_of_training(
+    corpus: Path,
+    recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tinydsn.training.data.VALID_MIXTURES", 2)  # quick
+    recipe.write_text(TINY + PLAIN)
+    table = tmp_path / "table.toml"
+    table.write_text('[default]\nweights = 3\n[[rule]]\nmatch = "policy*"\nweights = 8\n')
+    out, start = tmp_path / "out", trained_start(tmp_path)
+    arguments = ["train", str(recipe), "--corpus", str(corpus), "-o", str(out), "--device", "cpu"]
+    arguments += ["--precision", str(table)]
+    assert refused(capsys, *arguments) == (
+        "fine-tuning for integers needs trained weights (--start CHECKPOINT)"
+    )
+    arguments += ["--start", str(start)]
+    assert invoke([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    precision = str(out / "precision.toml")
+    made = tmp_path / "again.tdsn"
+    quantized = ["quantize", told["checkpoint"], "--precision", precision, "--calibration", str(corpus)]
+    assert invoke([*quantized, "-o", str(made)]) == 0
+    trained, again = load(Path(told["model"]))[0], load(made)[0]
+    weights = [name for name in trained.constants if name.endswith(".weight") and "norm" not in name]
+    assert len(weights) > 30
+    assert all(np.array_equal(trained.constants[name], again.constants[name]) for name in weights)
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps[0] == 0 and steps[-1] > 0
+    table.write_text("[default]\nweights = 4\n")
+    assert refused(capsys, *arguments) == (
+        f"{out}: holds a run of other bit widths; choose another --out or delete it"
+    )
+
+
+def test_a_start_of_another_configuration_is_refused(
+    corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe.write_text(TINY + QUANTIZED)
+    start = trained_start(tmp_path, ffn=6)
+    arguments = ("train", str(recipe), "--corpus", str(corpus), "--start", str(start))
+    assert refused(capsys, *arguments, "-o", str(tmp_path / "out"), "--device", "cpu") == (
+        f"{start}: has another configuration than the recipe's [model]; give both the same"
+    )

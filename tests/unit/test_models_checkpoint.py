@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from quant.errors import ModelFileError
-from tinydsn.models.checkpoint import card_path, load_checkpoint, save_checkpoint
+from quant.learned import LearnedScale
+from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.models.dsn import Dsn, DsnConfig
 
 SMALL = DsnConfig(
@@ -73,8 +75,8 @@ def test_safetensors_of_another_program(tmp_path: Path) -> None:
     assert refused(path) == "not a tinydsn checkpoint (format is None, must be 'tinydsn-checkpoint-1')"
 
 
-def rewrite(path: Path, tensors: dict[str, torch.Tensor], config: str) -> None:
-    metadata = {"format": "tinydsn-checkpoint-1", "model": "dsn", "config": config}
+def rewrite(path: Path, tensors: dict[str, torch.Tensor], config: str, widths: str = "{}") -> None:
+    metadata = {"format": "tinydsn-checkpoint-1", "model": "dsn", "config": config, "widths": widths}
     save_file(tensors, path, metadata)
 
 
@@ -104,3 +106,70 @@ def test_damaged_configuration(saved: Path, config: str) -> None:
     tensors = dict(load_checkpoint(saved).state_dict())
     rewrite(saved, tensors, config)
     assert refused(saved).startswith("the configuration in its header is damaged (")
+
+
+LEARNED = {
+    "last.weight": LearnedScale(4, (0.1, 2.0, 3e-5, 1e4)),
+    "policy.head.weight": LearnedScale(2, (1.0,) * 5),
+}
+KEY = "scale/last.weight"
+
+
+def test_learned_scales_survive_exactly(saved: Path) -> None:
+    """As float32 numbers, and the weights beside them as ever."""
+    assert load_scales(saved) == {}
+    model = load_checkpoint(saved)
+    save_checkpoint(model, saved, scales=LEARNED)
+    found = load_scales(saved)
+    assert {name: learned.bits for name, learned in found.items()} == {
+        "last.weight": 4,
+        "policy.head.weight": 2,
+    }
+    for name, learned in LEARNED.items():
+        assert found[name].scale == tuple(torch.tensor(learned.scale).tolist())
+    again = load_checkpoint(saved).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+    first = saved.read_bytes()
+    save_checkpoint(model, saved, scales=found)
+    assert saved.read_bytes() == first
+
+
+GOOD = '{"last.weight": 4}'
+Damage = Callable[[dict[str, torch.Tensor]], object]
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "negative": (lambda held: held[KEY].neg_(), GOOD),
+    "zero": (lambda held: held[KEY][1].zero_(), GOOD),
+    "nan": (lambda held: held[KEY][2].fill_(float("nan")), GOOD),
+    "infinite": (lambda held: held[KEY][3].fill_(float("inf")), GOOD),
+    "short": (lambda held: held.update({KEY: torch.ones(3)}), GOOD),
+    "a number": (lambda held: held.update({KEY: torch.tensor(1.0)}), GOOD),
+    "integers": (lambda held: held.update({KEY: torch.ones(4, dtype=torch.int32)}), GOOD),
+    "lost": (lambda held: held.pop(KEY), GOOD),
+    "no widths": (lambda held: None, "{}"),
+    "not JSON": (lambda held: None, "{4"),
+    "a list": (lambda held: None, "[4]"),
+    "nothing": (lambda held: None, "null"),
+    "one bit": (lambda held: None, '{"last.weight": 1}'),
+    "text": (lambda held: None, '{"last.weight": "4"}'),
+    "a fraction": (lambda held: None, '{"last.weight": 4.0}'),
+    "a table": (lambda held: None, '{"last.weight": {}}'),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_scales(saved: Path, kind: str) -> None:
+    tensors = dict(load_checkpoint(saved).state_dict()) | {KEY: torch.ones(4)}
+    damage, widths = DAMAGES[kind]
+    damage(tensors)
+    rewrite(saved, tensors, json.dumps({**SMALL.__dict__}), widths)
+    with pytest.raises(ModelFileError) as caught:
+        load_scales(saved)
+    assert str(caught.value) == f"{saved}: the scale learned for last.weight is damaged; train it again"
+
+
+def test_a_scale_of_no_weight(saved: Path) -> None:
+    tensors = dict(load_checkpoint(saved).state_dict()) | {"scale/tail.weight": torch.ones(4)}
+    rewrite(saved, tensors, json.dumps({**SMALL.__dict__}), '{"tail.weight": 4}')
+    with pytest.raises(ModelFileError) as caught:
+        load_scales(saved)
+    assert str(caught.value) == f"{saved}: the scale learned for tail.weight is damaged; train it again"

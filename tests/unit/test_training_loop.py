@@ -212,7 +212,7 @@ def test_recipe_file(tmp_path: Path) -> None:
     [
         (None, "cannot be read (No such file or directory)"),
         ("[train\n", "not TOML ("),
-        ("[trian]\n", "unknown table [trian] (known: model, mix, gates, guidance, train)"),
+        ("[trian]\n", "unknown table [trian] (known: model, mix, gates, guidance, train, quantization)"),
         ("train = 3\n", "[train] must be a table of settings"),
         ("[train]\nspeed = 1\n", "[train]: unknown setting 'speed' (known: seed, hours, batch, "),
         ("[train]\nhours = 'many'\n", "[train]: hours is 'many' (must be like 25.0)"),

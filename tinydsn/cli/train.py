@@ -21,10 +21,14 @@ def command(
         Path, typer.Option("--output", "-o", help="Folder for checkpoint and log; a run in it goes on.")
     ],
     start: Annotated[
-        Path | None, typer.Option(help="Checkpoint to start from; it may lack the policy.")
+        Path | None, typer.Option(help="Checkpoint (or shipped name) to start from; it may lack the policy.")
     ] = None,
     pool: Annotated[Path | None, typer.Option(help="Folder of the rendered pool (`tinydsn rate`).")] = None,
     ratings: Annotated[Path | None, typer.Option(help="The pool's table of ratings.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Widths to fine-tune for, instead of the recipe's: w4a16, or a TOML or JSON file."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     tensorboard: Annotated[bool, typer.Option(help="Write the losses for TensorBoard too.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
@@ -44,6 +48,7 @@ def command(
             device=device,
             threads=threads,
             tensorboard=tensorboard,
+            precision=precision,
             say=say,
             watch=watch,
         )

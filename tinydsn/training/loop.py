@@ -20,8 +20,10 @@ from tinydsn.training.data import Batch, TrainingData
 from tinydsn.training.guidance import hint_loss, next_price, signal_loss, usage_loss, used, wanted_usage
 from tinydsn.training.losses import sdr_loss, speech_loss
 from tinydsn.training.pretraining import pretrain_policy
+from tinydsn.training.quantized import Target
+from tinydsn.training.quantized_loss import quantized_losses, quantized_total
 from tinydsn.training.recipe import Recipe
-from tinydsn.training.run import Run, load_run, new_run, save_run
+from tinydsn.training.run import Run, averaged, load_run, new_run, save_run
 from tinydsn.training.schedule import learning_rate
 
 Say = Callable[[str], None]
@@ -72,19 +74,23 @@ def gate_weights(model: Dsn) -> Tensor:
     return gated / gated.sum()
 
 
-def train_step(run: Run, batch: Batch, recipe: Recipe, done: float) -> dict[str, float]:
-    """One step at the share ``done`` of the run; returns the means of the losses."""
-    options, gates, guidance = recipe.train, recipe.gates, recipe.guidance
-    forced = torch.ones(1) if gates.forced_open(done) else None
-    gating = Gating(gates.noise(done), gates.temperature(done), forced)
-    losses = clip_losses(run.model, run.hint, batch, recipe, gating)
-    ramp = gates.usage_weight(done)
-    price = run.price if guidance.kind == "signal" else 1.0
-    total = losses["speech"] + options.sdr_weight * losses["sdr"]
-    total = total + guidance.weight * ramp * price * losses["usage"] + guidance.hint * losses["hint"]
+def train_step(
+    run: Run, batch: Batch, recipe: Recipe, done: float, target: Target | None = None
+) -> dict[str, float]:
+    """One step at the share ``done`` of the run; returns the means of the losses. ``target``: of fine-tuning
+    for integers."""
+    options = recipe.train
+    if target is None:
+        total, losses = _objective(run, batch, recipe, done)
+        names = ["speech", "sdr", "usage", "hint", "used"]
+    else:
+        assert run.scales is not None
+        losses = quantized_losses(run.model, run.scales, batch, recipe, target)
+        total, names = quantized_total(losses, recipe), ["speech", "sdr", "like_speech", "si_sdr", "policy"]
     run.optimizer.zero_grad(set_to_none=True)
     total.mean().backward()
-    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), options.clip)
+    trained = [value for module, _ in averaged(run) for value in module.parameters()]
+    norm = torch.nn.utils.clip_grad_norm_(trained, options.clip)
     for group in run.optimizer.param_groups:
         group["lr"] = group["factor"] * learning_rate(done, options.rate, options.warmup, options.last_rate)
     if torch.isfinite(norm):
@@ -92,19 +98,45 @@ def train_step(run: Run, batch: Batch, recipe: Recipe, done: float) -> dict[str,
     run.step += 1
     decay = min(options.average, (1 + run.step) / (10 + run.step))
     with torch.no_grad():
-        for mean, value in zip(run.average.parameters(), run.model.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
-    means = {name: float(losses[name].detach().mean()) for name in ("speech", "sdr", "usage", "hint", "used")}
-    if guidance.kind == "signal" and ramp > 0:
-        run.price = next_price(run.price, means["used"], guidance)
+        for module, average in averaged(run):
+            for mean, value in zip(average.parameters(), module.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+    means = {name: float(losses[name].detach().mean()) for name in names}
+    if recipe.guidance.kind == "signal" and recipe.gates.usage_weight(done) > 0:
+        run.price = next_price(run.price, means["used"], recipe.guidance)
         means["price"] = run.price
     return means | {"norm": float(norm)}
 
 
+def _objective(run: Run, batch: Batch, recipe: Recipe, done: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss to be lowered per clip ``[batch]``, and its parts."""
+    gates, guidance = recipe.gates, recipe.guidance
+    forced = torch.ones(1) if gates.forced_open(done) else None
+    gating = Gating(gates.noise(done), gates.temperature(done), forced)
+    losses = clip_losses(run.model, run.hint, batch, recipe, gating)
+    price = run.price if guidance.kind == "signal" else 1.0
+    total = losses["speech"] + recipe.train.sdr_weight * losses["sdr"]
+    usage = guidance.weight * gates.usage_weight(done) * price * losses["usage"]
+    return total + usage + guidance.hint * losses["hint"], losses
+
+
 @torch.no_grad()
-def validate(run: Run, data: TrainingData, recipe: Recipe) -> dict[str, Any]:
-    """Losses of the averaged weights with the device's gates; usage of the noisier and the cleaner half."""
+def validate(run: Run, data: TrainingData, recipe: Recipe, target: Target | None = None) -> dict[str, Any]:
+    """Losses of the averaged weights with the device's gates; usage of the noisier and the cleaner half.
+
+    With a ``target`` those of the integer network: ``si_sdr`` is that against the float network in dB.
+    """
     valid = data.valid.to(next(run.average.parameters()).device.type)
+    if target is not None:
+        assert run.average_scales is not None
+        found = quantized_losses(run.average, run.average_scales, valid, recipe, target)
+        return {
+            "speech": round(float(found["speech"].mean()), 5),
+            "sdr": round(-float(found["sdr"].mean()), 3),
+            "si_sdr": round(float(found["si_sdr"].mean()), 3),
+            "gates": [round(value, 3) for value in found["gates"].mean(0).tolist()],
+            "gates_same": [round(value, 3) for value in found["same"].mean(0).tolist()],
+        }
     losses = clip_losses(run.average, run.hint, valid, recipe, Gating())
     low = valid.condition < valid.condition.median()
     report: dict[str, Any] = {
@@ -127,18 +159,23 @@ def train(
     device: str = "cpu",
     start: Path | None = None,
     watch: Watch | None = None,
+    target: Target | None = None,
 ) -> Dsn:
     """Trains until the recipe's hours are seen, and returns the averaged weights.
 
     Writes ``model.safetensors`` (averaged weights), ``state.safetensors`` (to resume) and ``log.jsonl``
     into ``out`` at least every ``every`` seconds and at the end. An existing state is resumed, with the
-    same result as without the interruption; ``start`` is the checkpoint of a warm start.
+    same result as without the interruption; ``start`` is the checkpoint of a warm start. ``target``
+    fine-tunes for integers; the checkpoint then holds the scales of the weights too.
     """
     state = out / "state.safetensors"
+    widths = None if target is None else target.network.widths
     if state.is_file():
-        run = load_run(state, recipe, device)
+        run = load_run(state, recipe, device, widths)
     else:
-        run = new_run(recipe, device, start)
+        run = new_run(recipe, device, start, widths)
+        if target is not None:
+            _save(run, data, recipe, out, say, target)  # what the start is worth in integers
         if recipe.guidance.pretrain > 0:
             pretrain_policy(run, data, recipe, device, say)
             save_run(run, state)
@@ -147,7 +184,7 @@ def train(
     sums: dict[str, float] = {}
     first = run.step
     while run.step < steps:
-        means = train_step(run, data.batch(run.step).to(device), recipe, run.step / steps)
+        means = train_step(run, data.batch(run.step).to(device), recipe, run.step / steps, target)
         for name, value in means.items():
             sums[name] = sums.get(name, 0.0) + value
         run.seconds = time.monotonic() - began
@@ -158,17 +195,20 @@ def train(
             say(f"{100 * run.step / steps:5.1f} %  step {run.step}  {run.seconds:.0f} s  {text}")
             first, sums = run.step, {}
         if time.monotonic() - saved > every:
-            _save(run, data, recipe, out, say)
+            _save(run, data, recipe, out, say, target)
             saved = time.monotonic()
-    _save(run, data, recipe, out, say)
+    _save(run, data, recipe, out, say, target)
     return run.average
 
 
-def _save(run: Run, data: TrainingData, recipe: Recipe, out: Path, say: Say) -> None:
+def _save(
+    run: Run, data: TrainingData, recipe: Recipe, out: Path, say: Say, target: Target | None = None
+) -> None:
     done = run.step / recipe.steps
     report = {"step": run.step, "seconds": round(run.seconds, 1), "done": round(done, 4)}
-    report |= validate(run, data, recipe)
-    save_checkpoint(run.average, out / "model.safetensors")
+    report |= validate(run, data, recipe, target)
+    scales = run.average_scales.learned() if run.average_scales is not None else None
+    save_checkpoint(run.average, out / "model.safetensors", scales=scales)
     save_run(run, out / "state.safetensors")
     line = json.dumps(report)
     with (out / "log.jsonl").open("a", encoding="utf-8") as file:

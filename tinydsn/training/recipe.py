@@ -1,4 +1,6 @@
-"""Training recipes: a TOML file with the tables ``model``, ``mix``, ``gates``, ``guidance`` and ``train``."""
+"""Training recipes: a TOML file with the tables ``model``, ``mix``, ``gates``, ``guidance``, ``train`` and,
+to fine-tune for integers, ``quantization``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from tinydsn.audio.corpus import RATE
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.models.dsn import DsnConfig
 from tinydsn.training.guidance import Guidance
+from tinydsn.training.quantized import QuantizationOptions
 from tinydsn.training.schedule import GateSchedule
 
 
@@ -59,6 +62,7 @@ class Recipe:
     gates: GateSchedule = field(default_factory=GateSchedule)
     guidance: Guidance = field(default_factory=lambda: Guidance(kind="snr", best=20.0, worst=-5.0))
     train: TrainOptions = field(default_factory=TrainOptions)
+    quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
 
     def __post_init__(self) -> None:
         if self.guidance.kind == "rating" and not self.train.pool:
@@ -69,15 +73,29 @@ class Recipe:
             raise ConfigError("a policy that is not trained must be pretrained (set pretrain in [guidance])")
         if self.guidance.kind != "none" and not self.model.gated:
             raise ConfigError('a network without gates has no guidance (set kind = "none" in [guidance])')
+        if self.quantized and self.guidance.kind != "none":
+            raise ConfigError(
+                'fine-tuning for integers keeps the gates as they are (set kind = "none" in [guidance])'
+            )
+        if self.quantized and self.train.bf16:
+            raise ConfigError("fine-tuning for integers runs in float32 (set bf16 = false in [train])")
 
     @property
     def steps(self) -> int:
         """Length of the run in optimiser steps, at least 1."""
         return max(1, round(self.train.hours * 3600 * RATE / (self.train.batch * self.mix.samples)))
 
+    @property
+    def quantized(self) -> bool:
+        """Whether the run fine-tunes for integers."""
+        return bool(self.quantization.precision)
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as nested dictionaries for cards and logs."""
-        return asdict(self)
+        tables = asdict(self)
+        if not self.quantized:
+            del tables["quantization"]
+        return tables
 
 
 def _table(kind: type[Any], values: Any, where: str) -> Any:
@@ -111,6 +129,7 @@ def read_recipe(path: Path) -> Recipe:
         "gates": GateSchedule,
         "guidance": Guidance,
         "train": TrainOptions,
+        "quantization": QuantizationOptions,
     }
     for name in tables:
         if name not in kinds:

@@ -15,6 +15,7 @@ from quant.errors import ModelFileError
 from tinydsn.audio.files import replace_file
 from tinydsn.models.checkpoint import load_checkpoint
 from tinydsn.models.dsn import Dsn
+from tinydsn.training.quantized import WeightScales
 from tinydsn.training.recipe import Recipe
 
 
@@ -26,6 +27,7 @@ class Run:
     hint      reads the wanted usage from the policy's states, see `tinydsn.training.guidance`
     price     of usage, for the guidance by signal
     seconds   of computing so far
+    scales, average_scales   of the weights, when they are fine-tuned for integers, and their running average
     """
 
     model: Dsn
@@ -35,10 +37,18 @@ class Run:
     price: float
     step: int = 0
     seconds: float = 0.0
+    scales: WeightScales | None = None
+    average_scales: WeightScales | None = None
 
 
-def new_run(recipe: Recipe, device: str = "cpu", start: Path | None = None) -> Run:
-    """Weights from the recipe's seed, or from the checkpoint ``start``; and the optimiser.
+def new_run(
+    recipe: Recipe,
+    device: str = "cpu",
+    start: Path | None = None,
+    widths: Mapping[str, int] | None = None,
+) -> Run:
+    """Weights from the recipe's seed, or from the checkpoint ``start``; and the optimiser. ``widths``: bits
+    of the weights to fine-tune for.
 
     ``start`` may lack the policy (a static sibling): that then keeps its start values. Raises
     ModelFileError when another part is missing or has another shape.
@@ -50,6 +60,9 @@ def new_run(recipe: Recipe, device: str = "cpu", start: Path | None = None) -> R
         warm_start(model, start)
     average = Dsn(recipe.model)
     average.load_state_dict(model.state_dict())
+    scales = average_scales = None
+    if widths is not None:
+        scales, average_scales = (WeightScales(model, widths).to(device) for _ in range(2))
     for module in (model, average, hint):
         module.to(device)
     policy = [*(model.policy.parameters() if model.policy else ()), *hint.parameters()]
@@ -57,8 +70,12 @@ def new_run(recipe: Recipe, device: str = "cpu", start: Path | None = None) -> R
         value.requires_grad_(recipe.train.policy_rate > 0)
     rest = [value for name, value in model.named_parameters() if not name.startswith("policy.")]
     groups = [{"params": rest, "factor": 1.0}, {"params": policy, "factor": recipe.train.policy_rate}]
+    if scales is not None:
+        factor = recipe.quantization.scale_rate
+        groups.append({"params": list(scales.parameters()), "factor": factor, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=recipe.train.decay)
-    return Run(model, average, hint, optimizer, recipe.guidance.price)
+    price = recipe.guidance.price
+    return Run(model, average, hint, optimizer, price, scales=scales, average_scales=average_scales)
 
 
 def warm_start(model: Dsn, path: Path) -> None:
@@ -92,12 +109,23 @@ def save_run(run: Run, path: Path) -> None:
 
 
 def _modules(run: Run) -> dict[str, nn.Module]:
-    return {"model": run.model, "average": run.average, "hint": run.hint}
+    modules: dict[str, nn.Module] = {"model": run.model, "average": run.average, "hint": run.hint}
+    if run.scales is not None and run.average_scales is not None:
+        modules |= {"scales": run.scales, "average_scales": run.average_scales}
+    return modules
 
 
-def load_run(path: Path, recipe: Recipe, device: str = "cpu") -> Run:
+def averaged(run: Run) -> list[tuple[nn.Module, nn.Module]]:
+    """Each trained module and its running average."""
+    pairs: list[tuple[nn.Module, nn.Module]] = [(run.model, run.average)]
+    if run.scales is not None and run.average_scales is not None:
+        pairs.append((run.scales, run.average_scales))
+    return pairs
+
+
+def load_run(path: Path, recipe: Recipe, device: str = "cpu", widths: Mapping[str, int] | None = None) -> Run:
     """Goes on from `save_run`. Raises ModelFileError for a damaged file or one of another recipe's model."""
-    run = new_run(recipe, device)
+    run = new_run(recipe, device, widths=widths)
     try:
         with safetensors.safe_open(str(path), "pt") as file:
             progress = file.metadata() or {}

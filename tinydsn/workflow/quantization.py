@@ -11,6 +11,7 @@ import numpy as np
 from quant.convert import quantize as quantize_graph
 from quant.errors import AudioError
 from quant.graph import Graph, IntegerGraph
+from quant.learned import with_learned_scales
 from quant.model_file import save
 from quant.precision import load_precision
 from tinydsn.workflow.models import checkpoint_path
@@ -24,7 +25,8 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 
 
 def float_graph(target: str) -> Graph:
-    """Lower a checkpoint (or shipped model's name) or ``package.module:function``."""
+    """Lower a checkpoint (or shipped model's name), with the scales learned for it, or
+    ``package.module:function``."""
     from tinydsn.lowering import load_target, lower
 
     checkpoint = checkpoint_path(target)
@@ -33,10 +35,11 @@ def float_graph(target: str) -> Graph:
         return lower(module, example)
     import torch
 
-    from tinydsn.models.checkpoint import load_checkpoint
+    from tinydsn.models.checkpoint import load_checkpoint, load_scales
 
     model = load_checkpoint(checkpoint)
-    return lower(model.streaming(), torch.zeros(model.config.bins), name=checkpoint.stem)
+    graph = lower(model.streaming(), torch.zeros(model.config.bins), name=checkpoint.stem)
+    return with_learned_scales(graph, load_scales(checkpoint))
 
 
 def calibration_files(folder: Path) -> list[Path]:

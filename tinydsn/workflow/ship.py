@@ -24,7 +24,7 @@ from tinydsn.audio.corpus import load_bank, read_manifest, select
 from tinydsn.audio.files import replace_file, to_int16
 from tinydsn.audio.mixing import MixOptions, draw_batch
 from tinydsn.cache import scratch_beside
-from tinydsn.models.checkpoint import card_path, load_checkpoint, save_checkpoint
+from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.workflow.card import make_card, training_of
 from tinydsn.workflow.evaluation import evaluate, gather
 from tinydsn.workflow.models import checkpoint_path
@@ -87,11 +87,11 @@ def ship(
     weights, target, training = source_of(source, to, corpus)
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end with .safetensors")
-    model = load_checkpoint(weights)
+    model, scales = load_checkpoint(weights), load_scales(weights)
     pairs, listed = gather(None, None, corpus, limit, None)
     with scratch_beside(target) as folder:
         checkpoint = folder / target.name
-        save_checkpoint(model, checkpoint)
+        save_checkpoint(model, checkpoint, scales=scales)
         graph = quantize(float_graph(str(checkpoint)), calibration_mixtures(corpus), precision)
         sha256 = save(graph, checkpoint.with_suffix(".tdsn"))
         say(f"{target.with_suffix('.tdsn').name}: {sha256}")
@@ -102,7 +102,7 @@ def ship(
             )
         integer = {"precision": precision, "sha256": sha256, **summary(graph)}
         card = make_card(target.stem, model, training, integer, table)
-        save_checkpoint(model, checkpoint, card)
+        save_checkpoint(model, checkpoint, card, scales)
         for path in (checkpoint, checkpoint.with_suffix(".tdsn"), card_path(checkpoint)):
             replace_file(target.with_name(path.name), path.read_bytes())
     return card

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from quant.errors import ConfigError
+from tinydsn.workflow.models import checkpoint_path
 
 Watch = Callable[[int, int, dict[str, float]], None]
 """Called after each step with the steps done, the steps in all, and the step's losses."""
@@ -68,12 +70,15 @@ def train(
     device: str = "auto",
     threads: int = 1,
     tensorboard: bool = False,
+    precision: str | None = None,
     say: Callable[[str], None] = print,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Trains a recipe, or goes on with it; returns where the weights are and the last validation.
 
-    With ``tensorboard`` the losses go into ``out/tensorboard`` too.
+    ``start`` is a checkpoint or a shipped model's name. With ``tensorboard`` the losses go into
+    ``out/tensorboard`` too. A recipe that fine-tunes for integers, for ``precision`` if that is given, also
+    writes ``precision.toml`` and, at the end, ``model.tdsn``.
     """
     import torch
 
@@ -82,24 +87,40 @@ def train(
     from tinydsn.training.recipe import read_recipe
     from tinydsn.training.record import write_record
 
+    if start is not None:
+        start = checkpoint_path(str(start)) or start
     path = recipe_path(recipe)
     settings, chosen = read_recipe(path), device_of(device)
+    if precision is not None:
+        settings = replace(settings, quantization=replace(settings.quantization, precision=precision))
     torch.set_num_threads(threads)
     data = load_training_data(corpus, settings, say, pool, ratings)
     watchers = [watch] if watch else []
     if tensorboard:
         watchers.append(tensorboard_watch(out / "tensorboard"))
+    target = None
+    if settings.quantized:
+        from tinydsn.workflow.integer_training import keep_precision, make_target, write_graph
+
+        say("measuring value ranges")
+        target = make_target(start, settings, data, chosen)
     out.mkdir(parents=True, exist_ok=True)
     record = write_record(out, path.stem, settings, corpus, start, chosen)
+    if target is not None:
+        keep_precision(target, out)
 
     def tell(done: int, total: int, losses: dict[str, float]) -> None:
         for each in watchers:
             each(done, total, losses)
 
-    run_loop(data, settings, out, say, device=chosen, start=start, watch=tell)
+    run_loop(data, settings, out, say, device=chosen, start=start, watch=tell, target=target)
+    told = {"checkpoint": str(out / "model.safetensors")}
+    if target is not None:
+        write_graph(target, out / "model.safetensors")
+        told["model"] = str(out / "model.tdsn")
     last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     return {
-        "checkpoint": str(out / "model.safetensors"),
+        **told,
         "recipe": path.stem,
         "hours": round(record["hours"], 4),
         "hours_before": round(record["hours_before"], 4),
