@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from quant.errors import ConfigError
+from quant.nearest import unknown
 
 PATTERNS = ("learned", "min", "max", "cycle")
 
@@ -52,7 +53,7 @@ def parse_pattern(text: str) -> GatePattern:
         return GatePattern(text)
     path = Path(text)
     if not path.is_file():
-        raise ConfigError(f"unknown gate pattern {text!r} (must be {', '.join(PATTERNS)}, or a trace file)")
+        raise ConfigError(unknown("gate pattern", text, PATTERNS, "or a trace file"))
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from quant.errors import GraphError, ModelFileError
+from quant.errors import ConfigError, GraphError, ModelFileError
 from quant.frontend import FrontEnd
 from quant.graph import (
     Branch,
@@ -96,17 +96,44 @@ def _check_constants(graph: IntegerGraph) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a temporary name beside ``path``, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write to a temporary name beside ``path``, then rename: all or nothing.
+
+    Raises ConfigError as `check_output`, and OSError, which names ``path``, for a full disk and the like.
+    """
+    check_output(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before the work, a path that `write_atomically` could not write after it.
+
+    Raises ConfigError for a folder, for a device (which the renaming would replace), and where the folder
+    that is to hold the file cannot be written or made.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder (name the file to write)")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: is no file but a device or a pipe (name the file to write)")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{path}: cannot be written (Not a directory: {there})")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path}: cannot be written (no permission in {there})")
 
 
 def _graph_to_json(graph: IntegerGraph) -> dict[str, Any]:

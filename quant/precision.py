@@ -27,7 +27,6 @@ w8a16.
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -39,6 +38,7 @@ from types import MappingProxyType
 from quant import ops
 from quant.errors import ConfigError
 from quant.graph import Graph, Operator
+from quant.nearest import did_you_mean, unknown
 
 LEGAL: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {"weights": (2, 3, 4, 5, 6, 7, 8), "activations": (8, 16), "states": (8, 16)}
@@ -178,22 +178,21 @@ def check_names(precision: Precision, graph: Graph) -> None:
         if precision.genome and not any(found):
             ending = WEIGHT if rule.weights is not None else ""
             raise ConfigError(
-                f"precision {precision.name}: {rule.match + ending!r} is no name of model {graph.name!r} "
-                f"({_nearest(rule.match + ending, genes(graph))}): is the genome of another model?"
+                f"precision {precision.name}: {rule.match + ending!r} is no name of model {graph.name!r}"
+                f"{_nearest(rule.match + ending, genes(graph))} (is it the genome of another model?)"
             )
         if not any(found):
             what = WHAT[fields[0]] if len(fields) == 1 else "operator or state"
             raise ConfigError(
-                f"precision {precision.name}: pattern {rule.match!r} matches no {what} "
-                f"({_nearest(rule.match, known)})"
+                f"precision {precision.name}: pattern {rule.match!r} matches no {what}"
+                f"{_nearest(rule.match, known)}"
             )
 
 
 def _nearest(text: str, known: Iterable[str]) -> str:
-    """Such as ``nearest is decoder.skip``; without anything near, the first names."""
+    """Such as ``, did you mean 'decoder.skip'?``; without anything near, the first names."""
     names = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(text, names, 1, 0.5)
-    return f"nearest is {near[0]}" if near else f"names look like {', '.join(names[:3]) or 'nothing'}"
+    return did_you_mean(text, names, 0.5) or f" (names look like {', '.join(names[:3]) or 'nothing'})"
 
 
 def load_precision(text: str) -> Precision:
@@ -204,10 +203,12 @@ def load_precision(text: str) -> Precision:
     if text in PRESETS:
         return PRESETS[text]
     path = Path(text)
+    if not path.is_file() and path.suffix.lower() in (".toml", ".json"):
+        raise ConfigError(f"{path}: no such file (precision is a table of names and bits, or such as w8a16)")
     if not path.is_file():
         raise ConfigError(
-            f"unknown precision {text!r} (must be w2 to w8 with a8 or a16, such as w8a16, "
-            "or a TOML or JSON file)"
+            f"unknown precision {text!r}{did_you_mean(text, PRESETS)} (must be w2 to w8 with a8 or a16, such "
+            "as w8a16, or a TOML or JSON file)"
         )
     data = _read(path)
     flat = bool(data) and not any(isinstance(value, dict | list) for value in data.values())
@@ -231,9 +232,9 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _from_tables(path: Path, data: dict[str, object]) -> Precision:
-    unknown = set(data) - {"default", "rule"}
-    if unknown:
-        raise ConfigError(f"{path}: unknown table {sorted(unknown)[0]!r} (must be [default] or [[rule]])")
+    for name in sorted(set(data) - {"default", "rule"}):
+        hint = did_you_mean(name, ("default", "rule"))
+        raise ConfigError(f"{path}: unknown table {name!r}{hint} (must be [default] or [[rule]])")
     default, entries = data.get("default", {}), data.get("rule", [])
     if not isinstance(entries, list) or not all(isinstance(table, dict) for table in (default, *entries)):
         raise ConfigError(f"{path}: default and rule must be tables: [default], and [[rule]] for each rule")
@@ -252,7 +253,7 @@ def _widths(path: Path, table: dict[str, object]) -> dict[str, int]:
     result: dict[str, int] = {}
     for key, value in table.items():
         if key not in LEGAL:
-            raise ConfigError(f"{path}: unknown key {key!r} (must be {', '.join(LEGAL)})")
+            raise ConfigError(f"{path}: {unknown('key', key, LEGAL)}")
         result[key] = _check_width(path, key, key, value)
     return result
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant.errors import BoardError, ConfigError, TinydsnError
-from quant.model_file import write_atomically
+from quant.model_file import check_output, write_atomically
 
 if TYPE_CHECKING:
     from tinydsn.bench import KernelRow
@@ -78,15 +78,24 @@ def build(
     source: str, board: str | None = None, output: Path | None = None, kernels: str = "auto"
 ) -> dict[str, Any]:
     """Link a generated project, or generate and link a model for ``board``."""
-    from tinydsn.codegen.board import load_board
+    from tinydsn.codegen.board import board_names, load_board
     from tinydsn.codegen.build import build as link
+    from tinydsn.codegen.project import read_manifest
     from tinydsn.workflow.firmware import build_firmware
     from tinydsn.workflow.models import load_model
 
     folder = Path(source)
     if folder.is_dir():
-        name = board or _project_board(folder)
-        built = link(folder, load_board(name))
+        made_for = read_manifest(folder)["board"]
+        if board is None and made_for not in board_names():
+            raise ConfigError(f"{folder}: made for a board of yours; name its file (--board {made_for}.toml)")
+        name = board or made_for
+        target = load_board(name)
+        if target.name != made_for:
+            raise ConfigError(
+                f"{folder}: made for {made_for}, not for {target.name} (generate a project for that board)"
+            )
+        built = link(folder, target)
     else:
         if board is None:
             raise ConfigError("building a model needs --board NAME (see `tinydsn boards`)")
@@ -100,15 +109,6 @@ def build(
         "ram": built.ram,
         "weights": built.weights,
     }
-
-
-def _project_board(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / "tinydsn.json").read_text())["board"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"{folder}: not a project that `tinydsn generate` wrote (no tinydsn.json)"
-        ) from error
 
 
 def run(
@@ -137,6 +137,7 @@ def run(
     from tinydsn.workflow.models import load_model
     from tinydsn.workflow.verification_table import SCHEMA
 
+    check_output(out)
     found = load_model(model)
     rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
     pcm = read_wav(wav, rate)
@@ -225,7 +226,7 @@ def evaluate(
 def diff(
     a: str,
     b: str,
-    board: str,
+    board: str | None = None,
     wav: Path | None = None,
     frames: int = 400,
     kernels: str = "auto",
@@ -237,14 +238,16 @@ def diff(
     """What changed between two models or generated projects; ``corpus``: quality on the list, too."""
     from tinydsn import profiling
     from tinydsn.audio.files import read_wav
+    from tinydsn.workflow.diff import chosen_board, open_side, quality
     from tinydsn.workflow.diff import diff as compare
-    from tinydsn.workflow.diff import open_side, quality
 
+    board = chosen_board(a, b, board)
     with tempfile.TemporaryDirectory() as folder:
         first = open_side(a, board, Path(folder) / "a", kernels)
         second = open_side(b, board, Path(folder) / "b", kernels_b or kernels)
         samples = frames * first.hop
-        pcm = profiling.speech_like(samples, 16000) if wav is None else read_wav(wav, 16000)[:samples]
+        rate = first.rate
+        pcm = profiling.speech_like(samples, rate) if wav is None else read_wav(wav, rate)[:samples]
         if progress:
             progress(f"running {len(pcm) // first.hop} frames of both on {board}")
         found = compare(first, second, pcm)
@@ -268,6 +271,8 @@ def bench(
     from tinydsn.bench.picture import draw
     from tinydsn.codegen.board import load_board
 
+    if picture is not None:
+        check_output(picture)
     chosen = [load_board(name) for name in boards or BOARDS]
     rows = measure(choose(cases(), kernels), chosen, progress)
     if picture is not None:
@@ -347,6 +352,7 @@ def profile(
     pattern = parse_pattern(gates)
     if output is not None:
         check_path(output)
+        check_output(output)
     found = load_model(model)
     rate = found.graph.frontend.sample_rate if found.graph.frontend else 16000
     samples = frames * hop_of(found.graph)
@@ -363,11 +369,11 @@ def profile(
     return {**(profiling.as_json(made) if complete else profiling.tables(made)), **written}
 
 
-def report(run_dir: Path) -> dict[str, Any]:
-    """Write the HTML page of a finished run again from what it left on disk."""
-    from tinydsn.workflow.demonstration import write_run_report
+def report(run_dir: Path, search: Path | None = None) -> dict[str, Any]:
+    """Write the HTML page of a finished run again from what it left on disk, with the front of a search."""
+    from tinydsn.workflow.run_report import write_run_report
 
-    return {"report": str(write_run_report(run_dir))}
+    return {"report": str(write_run_report(run_dir, search))}
 
 
 def demo(wav: Path | None, snr: float, output: Path, progress: Say | None = None) -> dict[str, Any]:

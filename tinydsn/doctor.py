@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from quant.errors import TinydsnError, ToolchainError
-from tinydsn.codegen.cmsis import CMSIS_DSP, CMSIS_NN, cmsis_dsp_root, cmsis_nn_root, cmsis_nn_version
+from tinydsn.codegen.cmsis import CMSIS_NN, cmsis_nn_root, cmsis_nn_version
 from tinydsn.codegen.toolchain import CROSS_PREFIX, Core, find_compiler, find_qemu, qemu_version
 
 EMULATED_MACHINES = ("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "netduinoplus2")
@@ -140,13 +140,6 @@ def _tools() -> tuple[Requirement, ...]:
             lambda: f"{cmsis_nn_version()} in {cmsis_nn_root()}",
             command="tinydsn doctor --fix",
             elsewhere=f"set {CMSIS_NN.environment} to a checkout of CMSIS-NN",
-        ),
-        Requirement(
-            "CMSIS-DSP",
-            "FFT of the front end",
-            lambda: str(cmsis_dsp_root()),
-            command="tinydsn doctor --fix",
-            elsewhere=f"set {CMSIS_DSP.environment} to a checkout of CMSIS-DSP",
         ),
     )
 

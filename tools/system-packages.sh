@@ -10,7 +10,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 python=${1:-python3}
 missing=""
-# g++: cmsisdsp comes as source and is compiled when it is installed, and so is pesq.
+# g++: pesq comes as source and is compiled when it is installed.
 for tool in gcc g++ ar arm-none-eabi-gcc qemu-system-arm cmake ninja ffmpeg; do
     have "$tool" || missing="$missing $tool"
 done

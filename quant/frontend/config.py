@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from quant.errors import ConfigError
+from quant.nearest import unknown
 
 KINDS = ("stft-mask",)
 WINDOWS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -90,9 +91,9 @@ class FrontEnd:
         if not isinstance(values, dict):
             raise ConfigError(f"front end: must be a table of settings, not {type(values).__name__}")
         legal = [*(field.name for field in fields(cls)), "arithmetic"]
-        unknown = sorted(set(values) - set(legal))
-        if unknown:
-            raise ConfigError(f"front end: unknown setting {', '.join(unknown)} (legal: {', '.join(legal)})")
+        strange = sorted(set(values) - set(legal))
+        for name in strange:
+            raise ConfigError(f"front end: {unknown('setting', name, legal)}")
         arithmetic = values.get("arithmetic", 1)
         if arithmetic != ARITHMETIC:
             raise ConfigError(

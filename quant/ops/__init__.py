@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 
 from quant.errors import UnsupportedOperator
+from quant.nearest import unknown
 from quant.ops import (
     add,
     batch_matmul,
@@ -48,6 +48,4 @@ def definition(kind: str) -> OperatorDefinition:
     """The definition of ``kind``; raises UnsupportedOperator with the nearest legal name."""
     if kind in TABLE:
         return TABLE[kind]
-    near = get_close_matches(kind, TABLE, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f" (must be one of {', '.join(TABLE)})"
-    raise UnsupportedOperator(f"no operator of kind {kind!r}{hint}")
+    raise UnsupportedOperator(unknown("operator kind", kind, TABLE))

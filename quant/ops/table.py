@@ -15,6 +15,7 @@ import numpy as np
 
 from quant.errors import UnsupportedOperator
 from quant.graph import DType, Operator, Tensor
+from quant.nearest import unknown
 from quant.ops import activation_tables
 from quant.ops.base import (
     Arrays,
@@ -53,7 +54,7 @@ def function(attributes: Attributes) -> Callable[[float], float]:
     """The function that the attribute ``function`` names; raises UnsupportedOperator."""
     name = str(attributes["function"])
     if name not in FUNCTIONS:
-        raise UnsupportedOperator(f"no table for function {name!r} (must be one of {', '.join(FUNCTIONS)})")
+        raise UnsupportedOperator(unknown("function of a table", name, FUNCTIONS))
     return FUNCTIONS[name]
 
 

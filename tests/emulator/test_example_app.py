@@ -23,7 +23,7 @@ from tinydsn.codegen.board import load_board
 from tinydsn.codegen.example import example_files
 from tinydsn.codegen.project import generate
 from tinydsn.codegen.templates import template_root
-from tinydsn.codegen.toolchain import cmsis_dsp_root, cmsis_nn_root, find_compiler, static_library
+from tinydsn.codegen.toolchain import cmsis_nn_root, find_compiler, static_library
 from tinydsn.codegen.writer import SelfTest, fnv1a
 from tinydsn.emulation.qemu import machine
 from tinydsn.workflow.firmware import record_selftest
@@ -62,7 +62,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("example") / "model"
     generate(model.graph, board, folder, model_sha256=model.sha256, example=recorded())
     configure = ["cmake", "--preset", "arm-none-eabi", f"-DTINYDSN_CMSIS_LIBRARY={library}"]
-    configure += [f"-DCMSIS_NN_ROOT={cmsis_nn_root()}", f"-DCMSIS_DSP_ROOT={cmsis_dsp_root()}"]
+    configure += [f"-DCMSIS_NN_ROOT={cmsis_nn_root()}"]
     for command in (configure, ["cmake", "--build", "--preset", "arm-none-eabi"]):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -70,8 +70,8 @@ def test_an_unknown_board_names_the_nearest(verb: str, wav: Path, refused: Refus
 def test_an_unknown_model_names_the_nearest(wav: Path, refused: Refused) -> None:
     line = refused("generate", "dsn_s", "--board", "host", "-o", "made")
     assert line == (
-        "error: dsn_s: no such model (must be a .tdsn file, a checkpoint, or one of "
-        f"{', '.join(pretrained())}); did you mean dsn-s?"
+        "error: unknown model 'dsn_s', did you mean 'dsn-s'? "
+        f"(must be {', '.join(pretrained())}, a .tdsn file, or a checkpoint)"
     )
     assert "ffmpeg" not in refused("verify", "gone.tdsn", "--wav", wav)
 
@@ -138,16 +138,22 @@ def test_a_folder_without_audio(clips: Path, refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[default]\nweight = 8", "unknown key 'weight' (must be weights, activations, states)"),
-        ("[defaults]\nweights = 8", "unknown table 'defaults' (must be [default] or [[rule]])"),
+        (
+            "[default]\nweight = 8",
+            "unknown key 'weight', did you mean 'weights'? (must be weights, activations or states)",
+        ),
+        (
+            "[defaults]\nweights = 8",
+            "unknown table 'defaults', did you mean 'default'? (must be [default] or [[rule]])",
+        ),
         ("[default]\nactivations = 12", "activations = 12 (must be 8 or 16 bits)"),
         ("[default]\nactivations = 8.0", "activations = 8.0 (must be 8 or 16 bits)"),
         ("default = 8", "default and rule must be tables"),
         ("[[rule]]\nactivations = 8", 'a [[rule]] needs match = "name pattern"'),
-        ('[[rule]]\nmatch = "decodr.*"\nactivations = 8', "matches no operator with a result (nearest is"),
+        ('[[rule]]\nmatch = "decodr.*"\nactivations = 8', "matches no operator with a result, did you mean"),
         ("[default]\nweights = 9", "weights = 9 (must be 2, 3, 4, 5, 6, 7 or 8 bits)"),
         ('"first.weigth" = 4', "first.weigth = 4 (must be 8 or 16 bits)"),
-        ('"firts.weight" = 4', "'firts.weight' is no name of model 'dsn-s' (nearest is first.weight)"),
+        ('"firts.weight" = 4', "'firts.weight' is no name of model 'dsn-s', did you mean 'first.weight'?"),
         ("[default", "not a TOML file"),
     ],
 )
@@ -161,7 +167,7 @@ def test_precision_files(text: str, words: str, clips: Path, refused: Refused) -
 def test_an_unknown_precision(clips: Path, refused: Refused) -> None:
     line = refused("quantize", "dsn-s", "--calibration", clips, "-o", "x.tdsn", "--precision", "w4a4")
     assert line == (
-        "error: unknown precision 'w4a4' "
+        "error: unknown precision 'w4a4', did you mean 'w4a8'? "
         "(must be w2 to w8 with a8 or a16, such as w8a16, or a TOML or JSON file)"
     )
 
@@ -212,7 +218,7 @@ def broken():
         ("bad_input_nets:broken", ("bad_input_nets:broken failed: RuntimeError: no weights",)),
         ("bad_input_nets:gone", ("module 'bad_input_nets' has no function 'gone'",)),
         ("no_such_module:net", ("cannot import 'no_such_module'", "must be importable from")),
-        ("dsn-x", ("is not a target (must be package.module:function",)),
+        ("dsn-x", ("unknown network 'dsn-x', did you mean 'dsn-s'? (must be ", "package.module:function)")),
     ],
 )
 def test_what_cannot_be_lowered(target: str, words: tuple[str, ...], clips: Path, refused: Refused) -> None:

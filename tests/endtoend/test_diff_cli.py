@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quant.errors import ConfigError
 from quant.model_file import load, save
 from tinydsn.cli import invoke
+from tinydsn.codegen.board import load_board
+from tinydsn.codegen.build import BuildResult
+from tinydsn.workflow.diff import Side
+from tinydsn.workflow.diff import diff as compare
 from tinydsn.workflow.models import load_model
 
 FRAMES = "6"
@@ -67,18 +72,60 @@ def test_projects_and_the_host(capsys: pytest.CaptureFixture[str], changed: Path
         folders.append(str(tmp_path / name))
         assert invoke(["generate", model, "--board", "host", "-o", folders[-1], "--json"]) == 0
     capsys.readouterr()
-    code, found = diff(capsys, *folders, "--board", "host")
+    code, found = diff(capsys, *folders)  # the board is the projects'
+    assert found["board"] == "host"
     assert (code, found["graph"], found["instructions"]) == (1, None, [])
     assert found["outputs"]["status"] == "differs"
 
 
 def test_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert invoke(["diff", "dsn-s", str(tmp_path)]) == 2
-    line = f"error: {tmp_path}: not a project that `tinydsn generate` wrote (no usable tinydsn.json)\n"
+    line = f"error: {tmp_path}: not a project that `tinydsn generate` wrote (no tinydsn.json)\n"
     assert capsys.readouterr().err == line
-    (tmp_path / "tinydsn.json").write_text(
-        json.dumps({"board": "host", "model_sha256": "0", "gates": 5, "hop": 256})
-    )
-    assert invoke(["diff", str(tmp_path), "dsn-s"]) == 2
+    damaged = f"{tmp_path / 'tinydsn.json'}: damaged, or written by another version of tinydsn; "
+    manifest = {"schema": 1, "board": "host", "model_sha256": "0", "gates": 5, "hop": 256, "frontend": None}
+    manifest["largest_tensors"] = []
+    for text in ("{", "[]", "{}", json.dumps({**manifest, "schema": 99})):
+        (tmp_path / "tinydsn.json").write_text(text)
+        for verb in (["diff", "dsn-s"], ["build"]):
+            assert invoke([*verb, str(tmp_path)]) == 2
+            assert capsys.readouterr().err == f"error: {damaged}generate the project again\n"
+    (tmp_path / "tinydsn.json").write_text(json.dumps(manifest))
+    assert invoke(["build", str(tmp_path), "--board", "stm32f405"]) == 2
+    line = f"error: {tmp_path}: made for host, not for stm32f405 (generate a project for that board)\n"
+    assert capsys.readouterr().err == line
+    assert invoke(["diff", str(tmp_path), "dsn-s", "--board", "mps2-an386"]) == 2
     line = f"error: {tmp_path}: made for host, not for mps2-an386 (choose --board host)\n"
     assert capsys.readouterr().err == line
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "tinydsn.json").write_text(json.dumps({**manifest, "board": "mps2-an386"}))
+    assert invoke(["diff", str(tmp_path), str(other)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path} is made for host, {other} for mps2-an386: nothing to compare (generate one of "
+        "them for the other's board)\n"
+    )
+
+
+def test_rates_that_differ() -> None:
+    first, second = (
+        Side(name, "", load_board("host"), BuildResult(Path(name), 0, 0, 0, {}), 0, 256, rate, None)
+        for name, rate in (("a", 16000), ("b", 8000))
+    )
+    with pytest.raises(ConfigError) as caught:
+        compare(first, second, np.zeros(256, np.int16))
+    assert str(caught.value) == "a runs at 16000 Hz, b at 8000 Hz: nothing to compare"
+
+
+def test_a_model_of_another_rate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    graph, _ = load(load_model("dsn-s").path)
+    assert graph.frontend is not None
+    slow = tmp_path / "slow.tdsn"
+    save(replace(graph, frontend=replace(graph.frontend, sample_rate=8000)), slow)
+    code, found = diff(capsys, str(slow), str(slow), "--board", "host")
+    assert (code, found["outputs"]["status"]) == (0, "equal")
+    arguments = ["diff", str(slow), str(slow), "--board", "host", "--frames", "2", "--corpus", str(tmp_path)]
+    assert invoke(arguments) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {slow}: runs at 8000 Hz; quality on a corpus needs 16000 Hz (leave --corpus out)"
+    )

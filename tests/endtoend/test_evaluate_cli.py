@@ -192,11 +192,11 @@ def test_bad_input(
         "name --noisy DIR and --clean DIR, or --corpus DIR (one of the two)"
     )
     assert refusal(["dsn-s", "--corpus", str(tmp_path)], capsys).startswith(f"{tmp_path}/speech/test/")
-    assert refusal(["dns-s", *options(folders), *save], capsys).endswith("did you mean dsn-s?")
+    assert "did you mean 'dsn-s'?" in refusal(["dns-s", *options(folders), *save], capsys)
     unknown = refusal(["dsn-s", *options(folders), *save, "--board", "mps2"], capsys)
     assert "mps2" in unknown and "mps2-an386" in unknown
     assert refusal(["dsn-s", *options(folders), *save, "--against", "none.tdsn"], capsys).startswith(
-        "none.tdsn: no such model"
+        "none.tdsn: no such file"
     )
     write_wav(clean / "p2_b.wav", np.ones(39999, np.int16))
     assert refusal(["dsn-s", *options(folders), *save], capsys) == (

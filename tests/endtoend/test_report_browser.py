@@ -1,230 +1,66 @@
-"""The report in a real browser: Debian's Chromium, headless, driven through its debugging pipe."""
+"""The report in a real browser: Debian's Chromium, headless, driven over the DevTools protocol."""
 
 from __future__ import annotations
 
-import base64
-import fcntl
 import importlib
 import io
-import json
-import os
-import select
-import shutil
-import signal
-import struct
-import subprocess
 import time
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--mute-audio",
-    "--autoplay-policy=no-user-gesture-required",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-)
-PATIENCE = 60.0
+from tinydsn.report import OperatorRow, ReportData, write_report
+from tools.browser import Browser, Page, program
 
-
-class Browser:
-    """One page of a headless Chromium. Messages are JSON that ends with a zero byte, on fds 3 and 4."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        ours, theirs = os.pipe(), os.pipe()
-        # Above 9, so that the shell's redirections to 3 and 4 cannot close them first.
-        read, write = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (ours[0], theirs[1]))
-        os.close(ours[0])
-        os.close(theirs[1])
-        self.to, self.since = ours[1], theirs[0]
-        command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        self.process = subprocess.Popen(
-            ["bash", "-c", f'exec "$@" 3<&{read} 4>&{write}', "bash", *command],
-            pass_fds=(read, write),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "HOME": str(profile)},
-        )
-        os.close(read)
-        os.close(write)
-        self.number, self.buffer, self.session = 0, b"", ""
-        self.events: list[dict[str, Any]] = []
-
-    def open(self, url: str) -> None:
-        """Open ``url`` in a page of its own, with its errors collected from the first moment."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-        self.call("Page.navigate", url=url)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self._receive()
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of one command of the DevTools protocol."""
-        self.number += 1
-        message: dict[str, Any] = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.to, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == self.number:
-                assert "error" not in answer, answer["error"]
-                return answer["result"]
-
-    def run(self, script: str) -> Any:
-        """The value of a JavaScript expression, awaited."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in result, result["exceptionDetails"]
-        return result["result"].get("value")
-
-    def press(self, key: str, code: int) -> None:
-        """One key stroke."""
-        text = {"text": "\r"} if key == "Enter" else {}
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text)
-
-    def screen(self, width: int, height: int, scheme: str = "light") -> None:
-        """Set the size of the window, in CSS pixels, and the colour scheme."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", features=features)
-
-    def screenshot(self, width: int, height: int) -> np.ndarray:
-        """The window's pixels at half its size, uint8 ``[height / 2, width / 2, 3]``."""
-        top = self.run("window.scrollY")
-        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 0.5}
-        return unpack(base64.b64decode(self.call("Page.captureScreenshot", format="png", clip=clip)["data"]))
-
-    def complaints(self) -> list[str]:
-        """Errors, warnings and exceptions so far."""
-        found = []
-        for event in self.events:
-            text = json.dumps(event["params"])
-            if event["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
-                found.append(text)
-        return found
-
-    def requests(self) -> list[str]:
-        """Addresses that the page asked for, data URIs left out."""
-        sent = [event for event in self.events if event["method"] == "Network.requestWillBeSent"]
-        addresses = [event["params"]["request"]["url"] for event in sent]
-        return [address for address in addresses if not address.startswith("data:")]
-
-    def close(self) -> None:
-        """End the browser and its children."""
-        os.close(self.to)
-        os.close(self.since)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def _receive(self) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
-        while b"\0" not in self.buffer:
-            ready = select.select([self.since], [], [], max(0, deadline - time.monotonic()))[0]
-            content = os.read(self.since, 1 << 20) if ready else b""
-            assert content, "the browser ended or does not answer"
-            self.buffer += content
-        text, self.buffer = self.buffer.split(b"\0", 1)
-        message = json.loads(text)
-        if "method" in message:
-            self.events.append(message)
-        return message
-
-
-def unpack(content: bytes) -> np.ndarray:
-    """Pixels of an 8-bit RGB or RGBA PNG, uint8 ``[height, width, 3]`` (row filters undone)."""
-    file, chunks = io.BytesIO(content[8:]), {}
-    while head := file.read(8):
-        length, kind = struct.unpack(">I4s", head)
-        chunks[kind] = chunks.get(kind, b"") + file.read(length)
-        file.read(4)
-    width, height, depth, colour = struct.unpack_from(">IIBB", chunks[b"IHDR"])
-    size = {2: 3, 6: 4}[colour]
-    assert depth == 8
-    data = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, -1)
-    above = np.zeros(width * size, np.uint8)
-    rows = []
-    for line in data:
-        above = unfilter(int(line[0]), line[1:], above, size)
-        rows.append(above)
-    return np.stack(rows).reshape(height, width, size)[:, :, :3]
-
-
-def unfilter(kind: int, line: np.ndarray, above: np.ndarray, size: int) -> np.ndarray:
-    """One row of a PNG without its filter."""
-    if kind == 0:
-        return line
-    if kind == 1:
-        return np.cumsum(line.reshape(-1, size), axis=0, dtype=np.uint8).ravel()
-    if kind == 2:
-        return line + above
-    out = bytearray(line.tobytes())
-    up = above.tobytes()
-    for index in range(len(out)):
-        left = out[index - size] if index >= size else 0
-        corner = up[index - size] if index >= size else 0
-        guess = (left + up[index]) // 2 if kind == 3 else paeth(left, up[index], corner)
-        out[index] = (out[index] + guess) & 255
-    return np.frombuffer(bytes(out), np.uint8)
-
-
-def paeth(left: int, up: int, corner: int) -> int:
-    """The PNG specification's Paeth predictor."""
-    target = left + up - corner
-    return min((left, up, corner), key=lambda value: abs(target - value))
+SILENCED = "HTMLMediaElement.prototype.canPlayType = () => '';"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None or shutil.which("bash") is None:
-        pytest.skip("no browser (apt-get install chromium)")
-    from tinydsn.report import write_report
-
+def example() -> Callable[..., ReportData]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[1] / "unit"))
-        data = importlib.import_module("report_example").example(12.0)
-    folder = tmp_path_factory.mktemp("report")
-    report = write_report(data, folder / "out")
-    browser = Browser(program, folder / "profile")
+        made: Callable[..., ReportData] = importlib.import_module("report_example").example
+    return made
+
+
+@pytest.fixture(scope="module")
+def report(example: Callable[..., ReportData], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(example(12.0), tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    pytest.importorskip("websocket", reason="no websocket-client (pip install 'tinydsn[dev]')")
+    executable = program()
+    if executable is None:
+        pytest.skip("no browser (apt-get install chromium)")
+    opened = Browser(executable, tmp_path_factory.mktemp("browser") / "profile")
     try:
-        browser.open(report.as_uri())
-        browser.screen(1280, 900)
-        yield browser
-        # Whatever the tests did, the page must not have complained, nor asked for anything.
-        assert browser.complaints() == []
-        assert browser.requests() == [report.as_uri()]
+        yield opened
     finally:
-        browser.close()
+        opened.close()
 
 
-def test_page_loads_without_complaints(page: Browser) -> None:
+@pytest.fixture(scope="module")
+def page(browser: Browser, report: Path) -> Iterator[Page]:
+    opened = browser.open(report.as_uri())
+    opened.screen(1280, 900)
+    yield opened
+    # Whatever the tests did, the page must not have complained, nor asked for anything.
+    assert opened.complaints() == []
+    assert opened.requests() == [report.as_uri()]
+
+
+def test_page_loads_without_complaints(page: Page) -> None:
     assert page.run("document.documentElement.className") == "js"
     assert page.run("document.title") == "DSN-S on an emulated Cortex-M4"
     assert page.complaints() == []
 
 
-def test_players_know_their_duration(page: Browser) -> None:
+def test_players_know_their_duration(page: Page) -> None:
     durations = page.run(
         """Promise.all([...document.querySelectorAll("audio")].map((player) => new Promise((done) => {
              if (player.readyState >= 1) done(player.duration);
@@ -235,7 +71,7 @@ def test_players_know_their_duration(page: Browser) -> None:
     assert durations == [12.0] * 3
 
 
-def test_other_players_follow_a_seek(page: Browser) -> None:
+def test_other_players_follow_a_seek(page: Page) -> None:
     moved = page.run(
         """(async () => {
              const [noisy, enhanced, clean] = document.querySelectorAll("audio");
@@ -251,7 +87,7 @@ def test_other_players_follow_a_seek(page: Browser) -> None:
     assert moved == [3, 3, 3, "0.25"]
 
 
-def test_one_player_plays_at_a_time(page: Browser) -> None:
+def test_one_player_plays_at_a_time(page: Page) -> None:
     made = page.run(
         """(async () => {
              const [noisy, enhanced] = document.querySelectorAll("audio");
@@ -271,12 +107,12 @@ def test_one_player_plays_at_a_time(page: Browser) -> None:
     assert made == [True, True, False, True]
 
 
-def test_pictures_are_decoded(page: Browser) -> None:
+def test_pictures_are_decoded(page: Page) -> None:
     sizes = page.run("[...document.images].map((image) => image.complete && image.naturalWidth)")
     assert len(sizes) == 4 and all(sizes)
 
 
-def test_click_on_the_drawing_goes_there(page: Browser) -> None:
+def test_click_on_the_drawing_goes_there(page: Page) -> None:
     made = page.run(
         """(() => {
              const plot = document.querySelector(".spectrum");
@@ -291,20 +127,48 @@ def test_click_on_the_drawing_goes_there(page: Browser) -> None:
     assert made[1].startswith("6.00 s · frame 375 · gates: ") and made[1].endswith(" instructions")
 
 
-COLUMN = """[...document.querySelectorAll(".sortable tbody tr")].map((row) => row.cells[%d].textContent)"""
-HEADS = (
-    """[...document.querySelectorAll(".sortable thead th")].map((head) => head.getAttribute("aria-sort"))"""
-)
+ROWS, HEAD_CELLS = "#operator-table tbody tr", "#operator-table thead th"
+COLUMN = f"""[...document.querySelectorAll("{ROWS}")].map((row) => row.cells[%d].textContent)"""
+HEADS = f"""[...document.querySelectorAll("{HEAD_CELLS}")].map((head) => head.getAttribute("aria-sort"))"""
+BUTTON = "document.querySelectorAll('#operator-table button')[%d]"
+SORTED = """(() => {
+  const wrong = [];
+  for (const table of document.querySelectorAll("table")) {
+    for (const button of table.querySelectorAll("button[data-sort]")) {
+      const head = button.closest("th");
+      const read = () => [...table.tBodies[0].rows].map((row) => {
+        const cell = row.cells[head.cellIndex];
+        const text = cell.dataset.value ?? cell.textContent.trim();
+        return button.dataset.sort === "number" ? Number(text) : text;
+      });
+      const compare = (a, b) =>
+        button.dataset.sort === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
+      for (const round of [0, 1]) {
+        button.click();
+        const order = head.getAttribute("aria-sort");
+        const values = read();
+        if (order === "descending") values.reverse();
+        const fine = values.every((value, row) => !row || compare(values[row - 1], value) <= 0);
+        const others = [...head.parentElement.cells].filter((cell) => cell !== head);
+        const alone = others.every((cell) => (cell.getAttribute("aria-sort") ?? "none") === "none");
+        const counted = values.every((value) => !Number.isNaN(value));
+        if (!fine || !alone || !counted) wrong.push([button.textContent, order]);
+      }
+    }
+    table.querySelector("button[data-sort]")?.click();
+  }
+  return [document.querySelectorAll("table:has(button[data-sort])").length, wrong];
+})()"""
 
 
-def test_table_sorts_with_mouse_and_keyboard(page: Browser) -> None:
+def test_table_sorts_with_mouse_and_keyboard(page: Page) -> None:
     order = [int(value) for value in page.run(COLUMN % 0)]
     assert order == list(range(1, 18))
-    page.run("document.querySelectorAll('.sortable button')[6].click()")
+    page.run(f"{BUTTON % 6}.click()")
     counts = [int(value.replace(",", "")) for value in page.run(COLUMN % 6)]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
     assert page.run(HEADS)[6] == "descending"
-    page.run("document.querySelectorAll('.sortable button')[1].focus()")
+    page.run(f"{BUTTON % 1}.focus()")
     page.press("Enter", 13)
     names = [value.split("dsn.py")[0] for value in page.run(COLUMN % 1)]
     assert names == sorted(names)
@@ -312,11 +176,31 @@ def test_table_sorts_with_mouse_and_keyboard(page: Browser) -> None:
     assert page.run("document.getElementById('sorted').textContent") == "Sorted by Operator, ascending"
     page.press("Enter", 13)
     assert [value.split("dsn.py")[0] for value in page.run(COLUMN % 1)] == names[::-1]
-    page.run("document.querySelectorAll('.sortable button')[0].click()")
+    page.run(f"{BUTTON % 0}.click()")
     assert [int(value) for value in page.run(COLUMN % 0)] == order
 
 
-def test_focus_can_be_seen(page: Browser) -> None:
+def test_all_tables_sort_by_all_columns(page: Page) -> None:
+    assert page.run(SORTED) == [11, []]
+
+
+def test_idle_operators_are_shown_when_asked_for(
+    browser: Browser, example: Callable[..., ReportData], tmp_path: Path
+) -> None:
+    rows = example(1.0).operators
+    idle = OperatorRow("view", "reshape", "", "4", 0, None, None, None, 16)
+    brief = browser.open(write_report(example(1.0, operators=[idle, *rows]), tmp_path).as_uri())
+    shown = (
+        "[...document.querySelectorAll('#operator-table tbody tr')].filter((row) => row.checkVisibility())"
+    )
+    assert brief.run(f"{shown}.length") == len(rows)
+    brief.run("document.getElementById('idle').click()")
+    assert brief.run(f"{shown}.length") == len(rows) + 1
+    assert brief.complaints() == []
+    brief.close()
+
+
+def test_focus_can_be_seen(page: Page) -> None:
     # The next Tab starts from the body again, wherever the tests before have left the focus.
     page.run("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     page.press("Tab", 9)
@@ -328,20 +212,103 @@ def test_focus_can_be_seen(page: Browser) -> None:
     assert page.run(outline) == "solid"
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_page_is_wider_than_its_window(page: Browser, width: int) -> None:
+@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+def test_no_page_is_wider_than_its_window(page: Page, width: int) -> None:
     page.screen(width, 800)
     assert page.run("document.documentElement.scrollWidth") <= width
     page.screen(1280, 900)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "dark")])
-def test_screenshot_shows_something(page: Browser, width: int, scheme: str) -> None:
+# Text on what it lies on; pictures, gradients and what is not seen are left out.
+POOR = """(() => {
+  const parse = (text) => {
+    const parts = text.match(/[\\d.]+/g).map(Number);
+    const unit = text.startsWith("color(") ? 1 : 255;
+    return [...parts.slice(0, 3).map((part) => part / unit), parts[3] ?? 1];
+  };
+  const over = (top, under) => [...[0, 1, 2].map((k) => top[3] * top[k] + (1 - top[3]) * under[k]), 1];
+  const behind = (element) => {
+    if (!element) return [1, 1, 1, 1];
+    const own = parse(getComputedStyle(element).backgroundColor);
+    return own[3] === 1 ? own : over(own, behind(element.parentElement));
+  };
+  const light = (colour) => {
+    const [r, g, b] = colour.map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    const texts = [...element.childNodes].filter((node) => node.nodeType === 3 && node.data.trim());
+    if (!texts.length || !element.checkVisibility() || element.closest("svg, script, audio")) continue;
+    const back = behind(element);
+    const ink = over(parse(getComputedStyle(element).color), back);
+    const [low, high] = [light(ink), light(back)].sort((a, b) => a - b);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) found.push([element.tagName, texts[0].data.trim().slice(0, 30), ratio]);
+  }
+  return found;
+})()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_stands_out(page: Page, scheme: str) -> None:
+    page.screen(1280, 900, scheme)
+    dark = page.run("getComputedStyle(document.body).backgroundColor") == "rgb(15, 18, 23)"
+    assert dark == (scheme == "dark")
+    assert page.run(POOR) == []
+    page.screen(1280, 900)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "dark")])
+def test_screenshot_shows_something(page: Page, width: int, scheme: str) -> None:
+    image = pytest.importorskip("PIL.Image", reason="no Pillow (pip install 'tinydsn[dev]')")
     page.screen(width, 900, scheme)
     page.run("document.getElementById('listen').scrollIntoView()")
-    shown = page.screenshot(width, 900)
+    shown = np.asarray(image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     page.screen(1280, 900)
-    assert shown.shape == (450, width // 2, 3)
+    assert shown.shape == (900, width, 3)
     back = np.median(shown.reshape(-1, 3), axis=0)
     assert (back.mean() < 60) == (scheme == "dark")
     assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 500
+
+
+def notice(page: Page) -> Any:
+    """The sentence about sound, "" while it is hidden."""
+    return page.run(
+        "(({hidden, textContent}) => hidden ? '' : textContent)(document.getElementById('silent'))"
+    )
+
+
+def test_browser_that_plays_says_nothing_about_sound(page: Page) -> None:
+    assert notice(page) == ""
+
+
+def test_browser_without_sound_is_told_what_to_do(browser: Browser, report: Path, tmp_path: Path) -> None:
+    mute = browser.open(report.as_uri(), before=SILENCED)
+    assert notice(mute) == (
+        "This browser cannot play the recordings. Save them with the links below, and open them in an audio "
+        "player; or open this page in another browser, such as Firefox, Chromium or Safari. All else on this "
+        "page works without sound."
+    )
+    browser.call("", "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    mute.run("document.querySelector('a[download=\"enhanced.wav\"]').click()")
+    saved, deadline = tmp_path / "enhanced.wav", time.monotonic() + 30
+    while not saved.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert saved.read_bytes()[:4] == b"RIFF"
+    assert mute.complaints() == []
+    mute.close()
+
+
+def test_recording_that_cannot_be_decoded_is_told_too(browser: Browser, report: Path) -> None:
+    broken = browser.open(report.as_uri())
+    assert notice(broken) == ""
+    broken.run(
+        """new Promise((done) => {
+             const player = document.querySelector("audio");
+             player.addEventListener("error", done);
+             player.src = "data:audio/wav;base64,AAAA";
+           }).then(() => 0)"""
+    )
+    assert notice(broken).startswith("This browser cannot play the recordings.")
+    broken.close()

@@ -122,7 +122,7 @@ def test_another_recipe_does_not_go_on_with_a_run(
 def test_bad_input(corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, where = str(tmp_path / "out"), str(corpus)
     assert refused(capsys, "train", "dsn-q", "--corpus", where, "-o", out) == (
-        f"unknown recipe 'dsn-q' (a TOML file, or one of {', '.join(recipe_names())})"
+        f"unknown recipe 'dsn-q' (must be {', '.join(recipe_names())}, or a TOML file)"
     )
     assert refused(capsys, "train", str(recipe), "--corpus", str(tmp_path), "-o", out).startswith(
         f"{tmp_path / 'manifest.csv'}: no such file"

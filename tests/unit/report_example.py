@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from tinydsn.report import Memory, OperatorRow, PatternRow, PlanRow, ReportData
+from tinydsn.report import (
+    Memory,
+    OperatorRow,
+    PatternRow,
+    PlanRow,
+    ReportData,
+    SearchFront,
+    SearchPoint,
+    StateRow,
+)
 
 RATE, HOP = 16000, 256
 GATES = ("encoder", "attention", "recurrence", "feedforward", "decoder")
@@ -92,6 +101,8 @@ def example(seconds: float = 12.0, **changes: Any) -> ReportData:
         },
         metrics={"SI-SDR": (4.98, 11.62), "SIG": (3.12, 3.28), "BAK": (2.41, 3.77), "OVRL": (2.31, 2.94)},
         notes=("The noise is generated: fan, hum and hiss at 5 dB.",),
+        states=(StateRow("recurrence.cell.h", 16, 1024), StateRow("attention.cell.h", 8, 512)),
+        search=search(),
     )
     return replace(data, **changes)
 
@@ -126,9 +137,29 @@ def operators(gates: np.ndarray) -> tuple[OperatorRow, ...]:
             weight_bits=8 if macs else None,
             activation_bits=16,
             source=f"dsn.py:{120 + 7 * index}",
+            weights=macs // 4,
+            patterns={
+                "learned": spent[index],
+                "min": 0.0 if region else cost[index],
+                "max": cost[index],
+            },
         )
         for index, (name, kind, region, shape, macs) in enumerate(PARTS)
     )
+
+
+def search() -> SearchFront:
+    points = [
+        SearchPoint("", 1.2 / (1 + k) - 0.1, 9_000 + 900 * k, 210_000 + 4_000.5 * (k % 5), k == 3,
+                    {"first.weight": 3 + k % 6, "second.weight": 8, "first": 8 + 8 * (k % 2)})
+        for k in range(12)
+    ]  # fmt: skip
+    points[0] = replace(points[0], loss=40.0)
+    presets = tuple(
+        SearchPoint(name, loss, flash, 250_000.0, False, {})
+        for name, loss, flash in (("w4a8", 0.7, 11_000), ("w8a16", 0.01, 20_000))
+    )
+    return SearchFront("dsn-s", "mps2-an386", "si-sdr", 480, tuple(points), presets)
 
 
 def plan() -> tuple[PlanRow, ...]:

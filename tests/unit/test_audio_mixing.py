@@ -103,7 +103,7 @@ def test_babble_needs_voices() -> None:
 def test_unknown_noise() -> None:
     with pytest.raises(ConfigError) as caught:
         noise("rain", 100, 0)
-    assert str(caught.value) == "unknown noise 'rain' (must be one of hum, fan, white)"
+    assert str(caught.value) == "unknown noise 'rain' (must be hum, fan or white)"
 
 
 def test_corpus_is_read_by_its_manifest(tmp_path: Path) -> None:

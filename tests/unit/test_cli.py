@@ -78,9 +78,22 @@ def test_no_verb_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nope"], "error: No such command 'nope'.\n"),
-        (["verify"], "error: Missing argument 'model'.\n"),
-        (["boards", "--nope"], "error: No such option: --nope\n"),
+        (["nope"], "error: No such command 'nope'. (see `tinydsn --help`)\n"),
+        (["verfy"], "error: No such command 'verfy'. Did you mean 'verify'? (see `tinydsn --help`)\n"),
+        (
+            ["search", "statu", "runs"],
+            "error: No such command 'statu'. Did you mean 'status'? (see `tinydsn search --help`)\n",
+        ),
+        (
+            ["verify", "m", "--wav", "w", "--gates", ","],
+            "error: --gates names nothing (leave it out for all)\n",
+        ),
+        (
+            ["verify", "m", "--wav", "w", "--board", ","],
+            "error: --board names nothing (leave it out for all)\n",
+        ),
+        (["verify"], "error: Missing argument 'model'. (see `tinydsn verify --help`)\n"),
+        (["boards", "--nope"], "error: No such option: --nope (see `tinydsn boards --help`)\n"),
     ],
 )
 def test_wrong_usage_is_one_line(

@@ -22,7 +22,7 @@ from tinydsn.codegen.build import build
 from tinydsn.codegen.call import CodeTarget
 from tinydsn.codegen.design import design
 from tinydsn.codegen.project import Memory, SelfTest, generate
-from tinydsn.codegen.toolchain import cmsis_dsp_root, cmsis_nn_root, find_compiler, static_library
+from tinydsn.codegen.toolchain import cmsis_nn_root, find_compiler, static_library
 from tinydsn.codegen.writer import Labels, fnv1a, sources
 
 SHA = "c0ffee" + "0" * 58
@@ -177,7 +177,7 @@ def with_cmake(folder: Path, board: Board) -> Path:
         pytest.skip("cmake not found")
     generate(tiny(), board, folder / "out", model_sha256=SHA, selftest=recording())
     configure = ["cmake", "-S", str(folder / "out"), "-B", str(folder / "build")]
-    configure += [f"-DCMSIS_NN_ROOT={cmsis_nn_root()}", f"-DCMSIS_DSP_ROOT={cmsis_dsp_root()}"]
+    configure += [f"-DCMSIS_NN_ROOT={cmsis_nn_root()}"]
     configure += [f"-DTINYDSN_CMSIS_LIBRARY={static_library(board)}"]
     for command in (configure, ["cmake", "--build", str(folder / "build")]):
         done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -30,12 +30,12 @@ def only(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> None:
 def test_an_empty_machine_lacks_each_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("TINYDSN_CACHE", str(tmp_path))
-    for name in ("QEMU", "RENODE", "TINYDSN_ARM_GCC", "CMSIS_NN_ROOT", "CMSIS_DSP_ROOT"):
+    for name in ("QEMU", "RENODE", "TINYDSN_ARM_GCC", "CMSIS_NN_ROOT"):
         monkeypatch.delenv(name, raising=False)
     checks = {check.requirement.name: check for check in examine()}
     assert len(checks) == len(requirements())
     assert not fit(tuple(checks.values()))
-    tools = ("host C compiler", "Arm C compiler", "newlib", "cmake", "QEMU", "CMSIS-NN", "CMSIS-DSP")
+    tools = ("host C compiler", "Arm C compiler", "newlib", "cmake", "QEMU", "CMSIS-NN")
     for name in tools:
         assert checks[name].found is None, name
         assert checks[name].problem and checks[name].install, name
@@ -108,12 +108,11 @@ def test_all_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
 
 def test_fix_fetches_the_sources(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    fetched = (Path("/cache/nn"), Path("/cache/dsp"))
-    monkeypatch.setattr("tinydsn.codegen.cmsis.fetch_cmsis", lambda: fetched)
+    monkeypatch.setattr("tinydsn.codegen.cmsis.fetch_cmsis", lambda: Path("/cache/nn"))
     only(monkeypatch, check(found="1.2"))
     assert invoke(["doctor", "--fix", "--json"]) == 0
     captured = capsys.readouterr()
-    assert captured.err == "sources in /cache/nn\nsources in /cache/dsp\n"
+    assert captured.err == "sources in /cache/nn\n"
     assert json.loads(captured.out)["fit"] is True
 
 

@@ -42,8 +42,8 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     [
         (
             '{"frist.weight": 4}',
-            "error: precision genome: 'frist.weight' is no name of model 'hand-made' (nearest is "
-            "first.weight): is the genome of another model?",
+            "error: precision genome: 'frist.weight' is no name of model 'hand-made', did you "
+            "mean 'first.weight'? (is it the genome of another model?)",
         ),
         (
             '{"first.weight": 9}',

@@ -64,8 +64,8 @@ def test_json_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ConfigError) as caught:
         FrontEnd.from_json({"hop": 256, "windows": 512})
     assert str(caught.value) == (
-        "front end: unknown setting windows (legal: sample_rate, window, hop, bins, compression, "
-        "feature_fraction_bits, kind, arithmetic)"
+        "front end: unknown setting 'windows', did you mean 'window'? (must be sample_rate, window, hop, "
+        "bins, compression, feature_fraction_bits, kind or arithmetic)"
     )
     with pytest.raises(ConfigError) as caught:
         FrontEnd.from_json([512])  # type: ignore[arg-type]

@@ -263,13 +263,13 @@ def test_constraints(
 def test_unknown_kind() -> None:
     with pytest.raises(UnsupportedOperator) as caught:
         ops.definition("conv2")
-    assert str(caught.value) == "no operator of kind 'conv2'; did you mean 'conv2d'?"
+    assert str(caught.value) == "unknown operator kind 'conv2', did you mean 'conv2d'?"
     with pytest.raises(UnsupportedOperator) as caught:
         ops.definition("lstm_cell_of_peepholes")
     assert str(caught.value) == (
-        "no operator of kind 'lstm_cell_of_peepholes' (must be one of add, batch_matmul, concat, conv2d, "
+        "unknown operator kind 'lstm_cell_of_peepholes' (must be add, batch_matmul, concat, conv2d, "
         "depthwise_conv2d, fully_connected, gate, gru_update, layer_norm, leaky_relu, mul, pad, relu, "
-        "requantize, reshape, sigmoid, slice, softmax, sub, table, tanh, transpose)"
+        "requantize, reshape, sigmoid, slice, softmax, sub, table, tanh or transpose)"
     )
 
 
@@ -277,8 +277,8 @@ def test_unknown_table_function() -> None:
     with pytest.raises(UnsupportedOperator) as caught:
         ops.TABLE["table"].evaluate({"function": "sin"}, (np.zeros(1),))
     assert str(caught.value) == (
-        "no table for function 'sin' (must be one of abs, elu, exp, gelu, hardswish, log, reciprocal, silu, "
-        "softplus, sqrt, square)"
+        "unknown function of a table 'sin' (must be abs, elu, exp, gelu, hardswish, log, reciprocal, silu, "
+        "softplus, sqrt or square)"
     )
 
 

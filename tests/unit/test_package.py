@@ -16,7 +16,7 @@ from tinydsn import __version__
 from tinydsn.codegen.board import Board, load_board
 from tinydsn.codegen.package import presets, zephyr_cpu
 from tinydsn.codegen.project import generate
-from tinydsn.codegen.toolchain import cmsis_dsp_root, cmsis_nn_root, find_compiler, static_library
+from tinydsn.codegen.toolchain import cmsis_nn_root, find_compiler, static_library
 
 MAIN = """
 #include "tinydsn.h"
@@ -52,7 +52,6 @@ def cmsis(board: Board) -> list[str]:
     """Options that name the CMSIS sources and their compiled library."""
     return [
         f"-DCMSIS_NN_ROOT={cmsis_nn_root()}",
-        f"-DCMSIS_DSP_ROOT={cmsis_dsp_root()}",
         f"-DTINYDSN_CMSIS_LIBRARY={static_library(board)}",
     ]
 
@@ -212,16 +211,14 @@ def stubbed(folder: Path, enabled: bool, roots: str) -> tuple[Path, str]:
 def test_the_zephyr_module_builds_among_zephyrs_functions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CMSIS_NN_ROOT", "CMSIS_DSP_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    # The folders of Zephyr's own modules, with two of CMSIS-NN's files: the whole takes minutes.
+    monkeypatch.delenv("CMSIS_NN_ROOT", raising=False)
+    # The folder of Zephyr's own module, with two of CMSIS-NN's files: the whole takes minutes.
     nn = tmp_path / "cmsis-nn"
     shutil.copytree(cmsis_nn_root() / "Include", nn / "Include")
     (nn / "Source").mkdir()
     for name in ("arm_nn_mat_mult_nt_t_s8.c", "arm_relu_q7.c"):
         shutil.copy(next((cmsis_nn_root() / "Source").rglob(name)), nn / "Source" / name)
-    roots = f'set(ZEPHYR_CMSIS_NN_MODULE_DIR "{nn}")\nset(ZEPHYR_CMSIS_DSP_MODULE_DIR "{cmsis_dsp_root()}")'
-    build, said = stubbed(tmp_path, True, roots)
+    build, said = stubbed(tmp_path, True, f'set(ZEPHYR_CMSIS_NN_MODULE_DIR "{nn}")')
     assert "-- libraries: tinydsn_model\n" in said
     cmake("--build", build)
     passes(build / "app")
@@ -253,7 +250,6 @@ def test_zephyr_builds_the_module(tmp_path: Path) -> None:
         "project(app)\ntarget_sources(app PRIVATE src/main.c)\n"
     )
     options = [f"-DZEPHYR_EXTRA_MODULES={tmp_path / 'model'}", f"-DCMSIS_NN_ROOT={cmsis_nn_root()}"]
-    options.append(f"-DCMSIS_DSP_ROOT={cmsis_dsp_root()}")
     command = ["west", "build", "-b", "mps2/an386", "-d", str(tmp_path / "build"), str(app), "--", *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=os.environ["ZEPHYR_BASE"], check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -108,17 +108,17 @@ def test_genes_are_exact_names_and_patterns_are_not() -> None:
     [
         (
             from_genome({"gru.inptu.weight": 4}, "mine"),
-            "precision mine: 'gru.inptu.weight' is no name of model 'hand-made' "
-            "(nearest is gru.input.weight): is the genome of another model?",
+            "precision mine: 'gru.inptu.weight' is no name of model 'hand-made', "
+            "did you mean 'gru.input.weight'? (is it the genome of another model?)",
         ),
         (
             from_genome({"shares.weight": 4}, "mine"),
-            "precision mine: 'shares.weight' is no name of model 'hand-made' (nearest is scores.weight): "
-            "is the genome of another model?",
+            "precision mine: 'shares.weight' is no name of model 'hand-made', did you mean 'scores.weight'? "
+            "(is it the genome of another model?)",
         ),
         (
             Precision("mine", rules=(Rule("shares", weights=4),)),
-            "precision mine: pattern 'shares' matches no operator with weights (nearest is scores)",
+            "precision mine: pattern 'shares' matches no operator with weights, did you mean 'scores'?",
         ),
         (
             Precision("mine", rules=(Rule("gru.state", states=8),)),
@@ -126,7 +126,7 @@ def test_genes_are_exact_names_and_patterns_are_not() -> None:
         ),
         (
             Precision("mine", rules=(Rule("gru.updat", activations=8, states=8),)),
-            "precision mine: pattern 'gru.updat' matches no operator or state (nearest is gru.update)",
+            "precision mine: pattern 'gru.updat' matches no operator or state, did you mean 'gru.update'?",
         ),
     ],
 )

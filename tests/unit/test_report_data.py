@@ -6,22 +6,84 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from report_example import GATES, HOP, cell, example
 
 import tinydsn.report
-from tinydsn.report import ReportError, load_data, save_data, write_report
+from tinydsn.report import Memory, ReportError, load_data, save_data, write_report
 from tinydsn.report.summary import bits_equal, report_json, statistics, summary
 
 KEYS = {
-    "": "schema title model board audio summary gates frames patterns operators memory results metrics "
-    "toolchain notes",
+    "": "schema title model board audio summary gates frames patterns operators states widths memory "
+    "search results metrics toolchain notes",
     "summary": "bits_equal cells instructions instructions_per_second clock_share gate_usage",
     "memory": "flash ram stack weights context plan flash_limit ram_limit",
     "audio": "sample_rate hop samples seconds clean",
+    "widths": "weights activations states",
+    "search": "model board quality evaluations front presets",
 }
+
+PLAIN: dict[str, Any] = {"instructions": None, "clean": None, "search": None}
+BARE: dict[str, Any] = {
+    **PLAIN,
+    "memory": Memory(None, None, None, None, None),
+    "clock_hz": None,
+    **dict.fromkeys(("patterns", "operators", "states", "results", "notes"), ()),
+    **dict.fromkeys(("metrics", "toolchain"), {}),
+}
+WRONG: dict[str, Any] = {
+    **cell("host", "min", 3, None),
+    "status": "differs",
+    "first_difference": {"frame": 1, "operator": None},
+}
+
+
+def documented() -> dict[str, Any]:
+    """The JSON Schema."""
+    return json.loads((Path(tinydsn.report.__file__).parent / "schema.json").read_text())
+
+
+def names_in(schema: Any) -> set[str]:
+    """All keys of objects that a JSON Schema names."""
+    if isinstance(schema, list):
+        return set().union(*map(names_in, schema))
+    if not isinstance(schema, dict):
+        return set()
+    return set(schema.get("properties", ())).union(*map(names_in, schema.values()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        BARE,
+        {"gates": np.zeros((0, 5), bool), "instructions": np.zeros(0, np.uint32)},
+        {"results": [WRONG]},
+        {"metrics": {"SI-SDR": (float("-inf"), 3.0), "SIG": None}},
+    ],
+)
+def test_json_is_of_the_schema(changes: dict[str, Any]) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="pip install 'tinydsn[dev]'")
+    schema = documented()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema)
+    made = json.loads(json.dumps(report_json(example(1.0, **changes))))
+    assert [error.message for error in check.iter_errors(made)] == []
+    # The schema refuses what is not so.
+    assert [error.message for error in check.iter_errors({**made, "schema": 2})] == ["1 was expected"]
+    assert not check.is_valid({**made, "audio": {**made["audio"], "hop": 0.5}})
+    assert not check.is_valid({**made, "more": 1})
+
+
+def test_all_keys_of_the_schema_are_explained() -> None:
+    document = (Path(tinydsn.report.__file__).parent / "SCHEMA.md").read_text()
+    explained = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", document))))
+    # The cells are those of `tinydsn verify --json`.
+    cells = names_in(documented()["properties"]["results"])
+    assert names_in(documented()) - cells <= explained
 
 
 def test_json_has_the_documented_keys(tmp_path: Path) -> None:
@@ -32,7 +94,7 @@ def test_json_has_the_documented_keys(tmp_path: Path) -> None:
         assert list(made[place] if place else made) == names.split()
     assert set(made["operators"][0]) == {
         "name", "kind", "region", "shape", "macs", "instructions", "share", "weight_bits",
-        "activation_bits", "source",
+        "activation_bits", "source", "weights", "patterns",
     }  # fmt: skip
     assert set(made["memory"]["plan"][0]) == {"tensor", "offset", "bytes", "first", "last"}
     document = (Path(tinydsn.report.__file__).parent / "SCHEMA.md").read_text()
@@ -115,7 +177,7 @@ def test_input_that_does_not_fit(changes: dict[str, object], message: str) -> No
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("changes", [{}, {"instructions": None, "clean": None, "metrics": {"SIG": None}}])
+@pytest.mark.parametrize("changes", [{"search": None}, {**PLAIN, "metrics": {"SIG": None}}])
 def test_saved_data_comes_back(tmp_path: Path, changes: dict[str, object]) -> None:
     data = example(1.0, **changes)
     assert save_data(data, tmp_path) == tmp_path / "report-data.npz"

@@ -7,6 +7,7 @@ import io
 import re
 import wave
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ class Reader(HTMLParser):
     """Collects tags with their attributes, ids and text, and refuses tags that do not match."""
 
     # Inside SVG other tags close themselves with a slash.
-    VOID = frozenset({"meta", "link", "img", "br"})
+    VOID = frozenset({"meta", "link", "img", "br", "wbr", "input"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,12 +95,22 @@ def test_everything_can_be_read_aloud() -> None:
     assert all(tag.get("alt") is not None for tag in reader.of("img"))
     assert all(tag.get("aria-label") or tag.get("aria-labelledby") for tag in reader.of("audio"))
     drawings = [tag for tag in reader.of("svg") if tag["viewbox"] != "0 0 100 10"]
-    assert len(drawings) == 7
+    # Five gates, their curve, three patterns, two strips of widths, and the memory map.
+    assert len(drawings) == 12
     assert all(
         tag["role"] == "img" and (tag.get("aria-label") or tag.get("aria-labelledby")) for tag in drawings
     )
     assert len(reader.of("caption")) == len(reader.of("table"))
-    assert [name for name, _ in reader.tags if name in ("h1", "h2")][:2] == ["h1", "h2"]
+    levels = [int(name[1]) for name, _ in reader.tags if re.fullmatch("h[1-6]", name)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    landmarks = [name for name, _ in reader.tags if name in ("header", "nav", "main")]
+    assert landmarks == ["header", "nav", "main"]
+    assert all(tag.get("aria-labelledby") for tag in reader.of("section"))
+    assert all(tag.get("scope") in ("col", "row") for tag in reader.of("th"))
+    assert {tag.get("aria-sort", "none") for tag in reader.of("th")} == {"none"}
+    heads = [name for name, tag in reader.tags if name == "th" and tag.get("aria-sort")]
+    assert len(heads) == len(reader.of("button")) > 40
 
 
 def test_text_of_the_tiles() -> None:
@@ -166,13 +177,77 @@ def test_bare_run() -> None:
         metrics={},
         notes=(),
         toolchain={},
+        states=(),
+        search=None,
         memory=Memory(None, None, None, None, None),
         clock_hz=None,
     )
     words = " ".join(reader.text.split())
+    assert "Search of bit widths" not in words and "#search" not in [
+        tag.get("href") for tag in reader.of("a")
+    ]
+    assert "The run left no bit widths." in words
     assert len(reader.of("audio")) == 2
     assert "Bits equal not compared run tinydsn verify" in words
     assert "The run left no memory plan." in words
+
+
+def test_cost_by_gate_pattern() -> None:
+    _, reader = read()
+    words = " ".join(reader.text.split())
+    data = example(3.0)
+    names = ("policy. gru", "always")
+    row = data.operators[0]
+    assert " ".join([*names, *(f"{row.patterns[key]:,.0f}" for key in ("learned", "min", "max"))]) in words
+    total = sum(row.patterns["min"] for row in data.operators)
+    stack = next(
+        tag for tag in reader.of("svg") if (tag.get("aria-label") or "").startswith("Gate pattern min")
+    )
+    assert (stack["aria-label"] or "").replace(
+        "\xa0", " "
+    ) == f"Gate pattern min, {total:,.0f} instructions a frame: always 285 k"
+
+
+def test_bit_widths() -> None:
+    _, reader = read()
+    words = " ".join(reader.text.split())
+    for expected in (
+        "Weights 8 bits in 14 policy.gru: 8 bits",
+        "Outputs 16 bits in 17 policy.gru: 16 bits",
+        "Weights by width Bits Operators Weights 8 14 34,690",
+        "States by width Bits States Bytes 8 1 512 16 1 1,024",
+    ):
+        assert expected in words
+    assert [tag.get("aria-label") for tag in reader.of("svg")][-3:-1] == [
+        "Weights, operators in order of execution: 8 bits in 14",
+        "Outputs, operators in order of execution: 16 bits in 17",
+    ]
+
+
+def test_front_of_a_search() -> None:
+    _, reader = read()
+    words = " ".join(reader.text.split())
+    for expected in (
+        "12 of 480 choices of bit widths for dsn-s on mps2-an386 that none surpasses",
+        "1 with a larger loss are in the table only.",
+        "front 1 40.000 9,000 210,000 3–8 8 yes",
+        "front 4 0.200 11,700 222,002 6–8 16 no",
+        "w8a16 0.010 20,000 250,000 – – yes",
+    ):
+        assert expected in words
+    points = [tag for tag in reader.of("span") if (tag.get("class") or "").startswith("point")]
+    assert len(points) == 13
+
+
+def test_browser_without_audio_is_told_what_to_do() -> None:
+    _, reader = read()
+    words = " ".join(reader.text.split())
+    assert (
+        "This browser has no audio player. Open noisy.wav , in the folder of this page, in an audio player, "
+        "or open this page in another browser, such as Firefox, Chromium or Safari."
+    ) in words
+    (notice,) = [tag for _, tag in reader.tags if tag.get("id") == "silent"]
+    assert notice["role"] == "alert" and "hidden" in notice
 
 
 def test_differences_are_told() -> None:

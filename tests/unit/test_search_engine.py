@@ -128,7 +128,7 @@ def test_pick_takes_the_least_loss_within_limits(tmp_path: Path) -> None:
     [
         ({"population": 10}, "population 10 (must be a multiple of 4, at least 8)"),
         ({"generations": 0}, "0 generations (must be at least 1)"),
-        ({"strategy": "luck"}, "unknown strategy 'luck' (must be one of nsga2, random)"),
+        ({"strategy": "luck"}, "unknown strategy 'luck' (must be nsga2 or random)"),
         ({"max_flash": 0}, "--max-flash 0 (must be above 0)"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pytest
 from search_example import OPTIONS, PRESETS, Synthetic, front, search
 
 from quant.errors import ConfigError, MissingTool, ToolchainError
-from tinydsn.search.executors import Processes, executor
+from tinydsn.search.executors import KEPT, REMEDY, Processes, executor
 from tinydsn.search.score import Genome, Score
 
 
@@ -29,6 +30,12 @@ class Faulty:
     def score(self, genome: Genome) -> Score:
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "exit":
+            os._exit(3)
+        if self.how == "memory":
+            raise MemoryError
+        if self.how == "disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/made")
         if self.how == "missing":
             raise MissingTool("gcc: not found")
         raise ZeroDivisionError("by accident")
@@ -57,10 +64,23 @@ def test_workers_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
-        ("kill", ToolchainError, "a worker process ended with exit code -9 while it evaluated a genome"),
+        (
+            "kill",
+            ToolchainError,
+            "a worker process was ended by signal 9 (SIGKILL) while it evaluated a genome, most often "
+            "because memory ran out; take fewer --jobs; what was evaluated is kept, the same command goes on",
+        ),
+        (
+            "exit",
+            ToolchainError,
+            "a worker process ended with exit code 3 while it evaluated a genome; take fewer --jobs; what "
+            "was evaluated is kept, the same command goes on",
+        ),
+        ("memory", ToolchainError, f"a worker process ran out of memory; {REMEDY}"),
+        ("disk", ToolchainError, f"a worker process failed: /made: No space left on device; {KEPT}"),
         ("missing", MissingTool, "gcc: not found"),
         ("factory", MissingTool, "gcc: not found"),
-        ("accident", RuntimeError, "in a worker process:\nTraceback"),
+        ("accident", RuntimeError, "in a worker process: ZeroDivisionError: by accident\nTraceback"),
     ],
 )
 def test_faults_of_workers(how: str, kind: type[Exception], message: str) -> None:
@@ -76,7 +96,7 @@ def test_faults_of_workers(how: str, kind: type[Exception], message: str) -> Non
 def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as caught:
         executor("cloud", Synthetic(), 1)
-    assert str(caught.value) == "unknown executor 'cloud' (must be one of serial, processes, ray)"
+    assert str(caught.value) == "unknown executor 'cloud' (must be serial, processes or ray)"
     with pytest.raises(ConfigError) as caught:
         executor("serial", Synthetic(), 0)
     assert str(caught.value) == "--jobs 0 (must be at least 1)"

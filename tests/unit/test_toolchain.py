@@ -12,9 +12,8 @@ import pytest
 
 from quant.errors import ToolchainError
 from tinydsn.codegen import toolchain
-from tinydsn.codegen.cmsis import CMSIS_DSP, CMSIS_NN
+from tinydsn.codegen.cmsis import CMSIS_NN
 from tinydsn.codegen.toolchain import (
-    CMSIS_DSP_SOURCES,
     Compiler,
     Core,
     find_compiler,
@@ -28,17 +27,13 @@ M55 = Core("arm-none-eabi-", ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard")
 
 
 def tiny_sources(folder: Path) -> None:
-    """Source trees in the shape of CMSIS-NN and CMSIS-DSP with a function or two."""
-    for root, marker in ((folder / "nn", CMSIS_NN.marker), (folder / "dsp", CMSIS_DSP.marker)):
-        (root / marker).parent.mkdir(parents=True)
-        (root / marker).write_text("/* $Revision:    V.9.8.7 */\nint answer(void);\n")
-        (root / "Source").mkdir()
+    """A source tree in the shape of CMSIS-NN with one function."""
+    header = folder / "nn" / CMSIS_NN.marker
+    header.parent.mkdir(parents=True)
+    header.write_text("/* $Revision:    V.9.8.7 */\nint answer(void);\n")
+    (folder / "nn" / "Source").mkdir()
     body = '#include "arm_nnfunctions.h"\nint answer(void) { return 1; }\n'
     (folder / "nn/Source/answer.c").write_text(body)
-    for name in CMSIS_DSP_SOURCES:
-        path = folder / "dsp" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"int {path.stem}_there;\n")
 
 
 @pytest.fixture
@@ -46,7 +41,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with tiny sources, used by the toolchain together with an empty cache."""
     tiny_sources(tmp_path)
     monkeypatch.setenv("CMSIS_NN_ROOT", str(tmp_path / "nn"))
-    monkeypatch.setenv("CMSIS_DSP_ROOT", str(tmp_path / "dsp"))
     monkeypatch.setenv("TINYDSN_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
@@ -119,11 +113,11 @@ def test_versions_are_none_where_nothing_is(monkeypatch: pytest.MonkeyPatch, tmp
     assert toolchain.versions() == {"cc": None, "qemu": None, "cmsis_nn": None}
 
 
-def test_library_is_built_once_and_holds_both(tiny: Path) -> None:
+def test_library_is_built_once(tiny: Path) -> None:
     needs("gcc")
     library = static_library(HOST)
     assert library.parent == tiny / "cache" / "libraries"
-    assert " T answer" in symbols(library) and "arm_cfft_q31_there" in symbols(library)
+    assert " T answer" in symbols(library)
     written = library.stat().st_mtime_ns
     assert static_library(HOST) == library
     assert library.stat().st_mtime_ns == written
@@ -155,27 +149,3 @@ def test_source_that_does_not_compile_leaves_nothing(tiny: Path) -> None:
     with pytest.raises(ToolchainError, match=r"compiling .*answer\.c failed: .*error: expected expression"):
         static_library(HOST)
     assert [path.suffix for path in (tiny / "cache" / "libraries").iterdir()] == [".lock"]
-
-
-def test_front_end_pulls_in_one_table_of_twiddles(tmp_path: Path) -> None:
-    """A program that transforms 256 points must not carry the tables of the other lengths."""
-    needs("arm-none-eabi-gcc")
-    try:
-        includes = toolchain.cmsis_include_flags()
-    except ToolchainError as error:
-        pytest.skip(str(error))
-    source = tmp_path / "main.c"
-    source.write_text(
-        '#include "arm_const_structs.h"\nstatic q31_t x[512];\n'
-        "int main(void) { arm_cfft_q31(&arm_cfft_sR_q31_len256, x, 0, 1); return (int)x[1]; }\n"
-    )
-    program = tmp_path / "main.elf"
-    link = ["-O2", "--specs=nosys.specs", "-Wl,--gc-sections", str(source)]
-    for core in (M4, M55):
-        library = static_library(core)
-        gcc = find_compiler(core)
-        command = [str(gcc.path), *core.flags, *includes, *link, str(library), "-o", str(program)]
-        subprocess.run(command, check=True, capture_output=True)
-        names = subprocess.run([str(gcc.tool("nm")), str(program)], capture_output=True, text=True).stdout
-        tables = {line.split()[-1] for line in names.splitlines() if "twiddleCoef" in line}
-        assert tables == {"twiddleCoef_256_q31"}

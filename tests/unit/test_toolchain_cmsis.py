@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import subprocess
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 
 from quant.errors import ToolchainError
 from tinydsn.codegen import cmsis
-from tinydsn.codegen.cmsis import CMSIS_DSP, CMSIS_NN, SourceArchive, install_archive
+from tinydsn.codegen.cmsis import CMSIS_NN, SourceArchive, install_archive
 
 NN_MEMBERS = {
     f"{CMSIS_NN.prefix}/Include/arm_nnfunctions.h": b"/* $Revision:    V.1.2.3 */",
@@ -29,8 +27,7 @@ NN_MEMBERS = {
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("CMSIS_NN_ROOT", "CMSIS_DSP_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("CMSIS_NN_ROOT", raising=False)
     monkeypatch.setenv("TINYDSN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -61,20 +58,6 @@ def test_wheel_is_unpacked_to_what_is_needed(tmp_path: Path, empty_cache: Path) 
     assert list(tmp_path.rglob("evil.c")) == []
 
 
-def test_tar_links_and_climbing_names_are_passed_over(tmp_path: Path) -> None:
-    packed = tmp_path / CMSIS_DSP.file_name
-    with tarfile.open(packed, "w:gz") as tar:
-        for name in (f"{CMSIS_DSP.prefix}/Include/arm_math.h", f"{CMSIS_DSP.prefix}/Source/../../evil.c"):
-            member = tarfile.TarInfo(name)
-            member.size = 2
-            tar.addfile(member, io.BytesIO(b"ok"))
-        link = tarfile.TarInfo(f"{CMSIS_DSP.prefix}/Source/link.c")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
-    root = install_archive(pinned(CMSIS_DSP, packed), packed)
-    assert files_below(root) == ["Include/arm_math.h"]
-
-
 def test_wrong_hash_is_refused(tmp_path: Path, empty_cache: Path) -> None:
     packed = wheel(tmp_path, NN_MEMBERS)
     found = hashlib.sha256(packed.read_bytes()).hexdigest()
@@ -101,8 +84,6 @@ def test_missing_sources_say_how_to_get_them() -> None:
         "the CMSIS-NN sources are not on this machine; run `tinydsn doctor --fix` (or `make setup`), or set "
         "CMSIS_NN_ROOT to a checkout"
     )
-    with pytest.raises(ToolchainError, match="^the CMSIS-DSP sources are not .* CMSIS_DSP_ROOT"):
-        cmsis.cmsis_dsp_root()
 
 
 def test_a_root_of_the_user_must_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,13 +116,12 @@ def test_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch, empty_cach
 
 
 def test_cached_sources_need_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    for archive in (CMSIS_NN, CMSIS_DSP):
-        marker = archive.cached_root / archive.marker
-        marker.parent.mkdir(parents=True)
-        marker.write_text("")
+    marker = CMSIS_NN.cached_root / CMSIS_NN.marker
+    marker.parent.mkdir(parents=True)
+    marker.write_text("")
 
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("pip was called")
 
     monkeypatch.setattr(subprocess, "run", refuse)
-    assert cmsis.fetch_cmsis() == (CMSIS_NN.cached_root, CMSIS_DSP.cached_root)
+    assert cmsis.fetch_cmsis() == CMSIS_NN.cached_root

@@ -73,7 +73,7 @@ def test_the_price_rises_while_too_much_is_used() -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"kind": "loud"}, "guidance kind is 'loud' (must be one of none, rating, snr, constant, signal)"),
+        ({"kind": "loud"}, "unknown kind of guidance 'loud' (must be none, rating, snr, constant or signal)"),
         ({"best": 1.5}, "guidance: best and worst must differ, segment and softness be above 0"),
         ({"softness": 0.0}, "guidance: best and worst must differ, segment and softness be above 0"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from quant.errors import AudioError
+from quant.model_file import write_atomically
 
 RATE = 16000
 REMEDY = "convert it: ffmpeg -i IN -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav"
@@ -26,16 +26,7 @@ class _Format(NamedTuple):
 
 def replace_file(path: Path, content: bytes) -> None:
     """Writes ``content`` under a temporary name in the same folder, then renames: all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, content)
 
 
 def _parse_format(body: bytes, path: Path) -> _Format:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from quant.errors import ConfigError
+from quant.nearest import unknown
 
 RATE = 16000
 
@@ -80,7 +81,7 @@ NOISES: dict[str, Callable[[int, int], np.ndarray]] = {"hum": hum, "fan": fan, "
 def noise(name: str, samples: int, seed: int) -> np.ndarray:
     """The noise called ``name``; raises ConfigError for an unknown name or no samples."""
     if name not in NOISES:
-        raise ConfigError(f"unknown noise {name!r} (must be one of {', '.join(NOISES)})")
+        raise ConfigError(unknown("noise", name, NOISES))
     if samples < 1:
         raise ConfigError(f"noise of {samples} samples (must be at least 1)")
     return NOISES[name](samples, seed)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from quant.errors import ConfigError, ToolchainError
+from quant.nearest import unknown
 from tinydsn.bench.case import Case
 from tinydsn.bench.program import CALLER, FRAME, OURS, OUTPUTS, THEIRS, Builder, read_output
 from tinydsn.bench.rows import KernelRow
@@ -47,9 +47,7 @@ def choose(cases: Sequence[Case], kernels: Sequence[str]) -> list[Case]:
     names = list(dict.fromkeys(case.kernel for case in cases))
     for kernel in kernels:
         if kernel not in names:
-            near = get_close_matches(kernel, names, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"unknown kernel {kernel!r}{hint} (must be {', '.join(names)})")
+            raise ConfigError(unknown("kernel", kernel, names))
     return [case for case in cases if not kernels or case.kernel in kernels]
 
 

@@ -46,7 +46,6 @@ app = typer.Typer(
     name="tinydsn",
     help="Gated speech networks in PyTorch become integer C firmware, proven bit for bit in an emulator.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 VERBS = (
@@ -101,12 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors become one line on standard error."""
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        words = None if arguments is None else list(arguments)
+        code = app(args=words, prog_name="tinydsn", standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
         # Without a verb the help has been printed, and the message is empty.
         message = error.format_message()
-        return _fail(message, error.exit_code) if message else error.exit_code
+        return _fail(f"{message}{_help_of(error)}", error.exit_code) if message else error.exit_code
     except TinydsnError as error:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
@@ -124,6 +124,12 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(f"internal: {what} (a fault of tinydsn; TINYDSN_DEBUG=1 shows where)", INTERNAL_ERROR)
     return code if isinstance(code, int) else 0
+
+
+def _help_of(error: TyperException) -> str:
+    """Where the options of the command that was called wrongly are explained."""
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} --help`)" if context else ""
 
 
 def _fail(message: str, code: int) -> int:

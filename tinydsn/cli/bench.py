@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.output import Json, console, count, rows_table
 from tinydsn.cli.verify import split
 
@@ -19,11 +20,18 @@ MEMORY_BOARD = "mps2-an386"
 
 def command(
     kernel: Annotated[
-        list[str] | None, typer.Option(help="Kernels (repeat, or separate by commas); all without this.")
+        list[str] | None,
+        typer.Option(
+            help="Kernels (repeat, or separate by commas); all without this.",
+            autocompletion=completion.kernel_lists,
+        ),
     ] = None,
     board: Annotated[
         list[str] | None,
-        typer.Option(help="Emulated boards (repeat, or separate by commas); one a core without this."),
+        typer.Option(
+            help="Emulated boards (repeat, or separate by commas); one a core without this.",
+            autocompletion=completion.board_lists,
+        ),
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="An SVG file to write.")] = None,
     tflite_micro: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.options import Kernels
 from tinydsn.cli.output import Json, emit
 
@@ -14,9 +15,18 @@ EXAMPLE = "Example: tinydsn build model.tdsn --board stm32f405"
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="A generated project's folder, or a model as for generate.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A generated project's folder, or a model as for generate.", autocompletion=completion.models
+        ),
+    ],
     board: Annotated[
-        str | None, typer.Option(help="A name from `tinydsn boards`, or host; a project knows its own.")
+        str | None,
+        typer.Option(
+            help="A name from `tinydsn boards`, or host; a project knows its own.",
+            autocompletion=completion.boards,
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where a model's project goes (default: out/BOARD).")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.options import Board
 from tinydsn.cli.output import Json, emit, say
 
@@ -17,12 +18,18 @@ def command(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="CHECKPOINT", help="A checkpoint, a shipped model's name, or package.module:function."
+            metavar="CHECKPOINT",
+            help="A checkpoint, a shipped model's name, or package.module:function.",
+            autocompletion=completion.networks,
         ),
     ],
     board: Board,
     precision: Annotated[
-        str, typer.Option(help="w2a8 to w8a16, or a file of names and bits (TOML or JSON).")
+        str,
+        typer.Option(
+            help="w2a8 to w8a16, or a file of names and bits (TOML or JSON).",
+            autocompletion=completion.precisions,
+        ),
     ] = "w8a16",
     calibration: Annotated[
         Path | None,

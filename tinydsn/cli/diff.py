@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.options import Kernels
 from tinydsn.cli.output import Json, emit, say
 
@@ -17,15 +18,34 @@ ROWS = 12
 
 
 def command(
-    a: Annotated[str, typer.Argument(help="A model, or a folder that `tinydsn generate` wrote.")],
-    b: Annotated[str, typer.Argument(help="Another model or folder, or the same with --kernels-b.")],
-    board: Annotated[str, typer.Option(help="A name from `tinydsn boards`, or host.")] = "mps2-an386",
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="A model, or a folder that `tinydsn generate` wrote.", autocompletion=completion.models
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            help="Another model or folder, or the same with --kernels-b.", autocompletion=completion.models
+        ),
+    ],
+    board: Annotated[
+        str | None,
+        typer.Option(
+            help="A name from `tinydsn boards`, or host; without one, the projects' or mps2-an386.",
+            autocompletion=completion.boards,
+        ),
+    ] = None,
     wav: Annotated[
         Path | None, typer.Option(help="A recording; without one, speech-like sound in noise is made.")
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Stop after so many frames.")] = 400,
     kernels: Kernels = "auto",
-    kernels_b: Annotated[str | None, typer.Option(help="Kernels of b, where they differ from a's.")] = None,
+    kernels_b: Annotated[
+        str | None,
+        typer.Option(help="Kernels of b, where they differ from a's.", autocompletion=completion.kernels),
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="A corpus: compare the quality too, on the committed list.")
     ] = None,

@@ -16,7 +16,7 @@ EXAMPLE = "Example: tinydsn doctor --fix"
 
 
 def command(
-    fix: Annotated[bool, typer.Option("--fix", help="Fetch the CMSIS-NN and CMSIS-DSP sources.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Fetch the CMSIS-NN sources.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check the machine; exit 1 when something required is missing."""
@@ -24,8 +24,7 @@ def command(
     from tinydsn.doctor import examine, fit
 
     if fix:
-        for root in fetch_cmsis():
-            say(f"sources in {root}")
+        say(f"sources in {fetch_cmsis()}")
     checks = examine()
     if as_json:
         emit({"schema": 1, "fit": fit(checks), "checks": [as_record(check) for check in checks]}, True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.options import Board
 from tinydsn.cli.output import Json, count, emit, say
 
@@ -22,7 +23,8 @@ def command(
     checkpoint: Annotated[
         str,
         typer.Argument(
-            help="A shipped name, a checkpoint with its .tdsn beside it, or a .tdsn alone (no float row)."
+            help="A shipped name, a checkpoint with its .tdsn beside it, or a .tdsn alone (no float row).",
+            autocompletion=completion.models,
         ),
     ],
     noisy: Annotated[Path | None, typer.Option(help="Folder of noisy WAV files.")] = None,
@@ -33,7 +35,10 @@ def command(
     board: Board = "mps2-an386",
     save: Annotated[Path | None, typer.Option(help="Folder for the enhanced files.")] = None,
     against: Annotated[
-        list[str] | None, typer.Option(help="Another model, for paired differences (repeat for more).")
+        list[str] | None,
+        typer.Option(
+            help="Another model, for paired differences (repeat for more).", autocompletion=completion.models
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many files, for a quick look.")] = None,
     speaker: Annotated[

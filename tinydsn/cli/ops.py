@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.output import Json, count, emit
 
 EXAMPLE = "Example: tinydsn ops --board mps3-an547"
@@ -14,7 +15,10 @@ EXAMPLE = "Example: tinydsn ops --board mps3-an547"
 def command(
     board: Annotated[
         str | None,
-        typer.Option(help="Name the kernel that each operator gets on this board, and its measured cost."),
+        typer.Option(
+            help="Name the kernel that each operator gets on this board, and its measured cost.",
+            autocompletion=completion.boards,
+        ),
     ] = None,
     measure: Annotated[
         bool,

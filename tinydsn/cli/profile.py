@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.options import Board, Model
 from tinydsn.cli.output import Json, emit, say
 
@@ -20,7 +21,11 @@ def command(
         Path | None, typer.Option(help="A recording; without one, speech-like sound in noise is made.")
     ] = None,
     gates: Annotated[
-        str, typer.Option(help="learned, cycle, or a trace file; min and max are measured as well.")
+        str,
+        typer.Option(
+            help="learned, cycle, or a trace file; min and max are measured as well.",
+            autocompletion=completion.gates,
+        ),
     ] = "learned",
     frames: Annotated[int, typer.Option(min=1, help="Stop after so many frames.")] = 400,
     output: Annotated[

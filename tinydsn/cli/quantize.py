@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.output import Json, count, emit
 
 EXAMPLE = "Example: tinydsn quantize mypackage.nets:denoiser --calibration clips/ -o model.tdsn"
@@ -17,12 +18,18 @@ def command(
         str,
         typer.Argument(
             help="A checkpoint, a shipped model's name, or package.module:function, whose function returns "
-            "the streaming module and an example frame."
+            "the streaming module and an example frame.",
+            autocompletion=completion.networks,
         ),
     ],
     calibration: Annotated[Path, typer.Option(help="Folder of recordings that set the value ranges.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The integer graph to write (.tdsn).")],
-    precision: Annotated[str, typer.Option(help="w2a8 to w8a16, or a file of names and bits.")] = "w8a16",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="w2a8 to w8a16, or a file of names and bits.", autocompletion=completion.precisions
+        ),
+    ] = "w8a16",
     as_json: Json = False,
 ) -> None:
     """Lower a streaming module, calibrate it on audio, and write its integer graph."""

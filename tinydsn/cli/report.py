@@ -9,14 +9,18 @@ import typer
 
 from tinydsn.cli.output import Json, emit
 
-EXAMPLE = "Example: tinydsn report out/demo"
+EXAMPLE = "Example: tinydsn report out/demo --search runs/search"
 
 
 def command(
-    run_dir: Annotated[Path, typer.Argument(help="The folder that demo or verify wrote.")],
+    run_dir: Annotated[Path, typer.Argument(help="The folder that demo wrote.")],
+    search: Annotated[
+        Path | None,
+        typer.Option(help="The folder of a finished search, to show its front; RUN_DIR/search without it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the report of a run (report.html, report.json) and print its path."""
     from tinydsn import api
 
-    emit(api.report(run_dir), as_json)
+    emit(api.report(run_dir, search), as_json)

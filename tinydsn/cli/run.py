@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.options import Board, Kernels, Model, Recording
 from tinydsn.cli.output import Json, emit, say
 
@@ -18,7 +19,9 @@ def command(
     board: Board,
     wav: Recording,
     out: Annotated[Path, typer.Option(help="The enhanced WAV to write.")],
-    gates: Annotated[str, typer.Option(help="learned, min, max, cycle, or a trace file.")] = "learned",
+    gates: Annotated[
+        str, typer.Option(help="learned, min, max, cycle, or a trace file.", autocompletion=completion.gates)
+    ] = "learned",
     kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from quant.nearest import nearest
+from tinydsn.cli import completion
 from tinydsn.cli.output import Json, console, emit, rows_table, say
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ class Verbs(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put ``start`` before arguments that begin with none of the verbs."""
         if args and args[0] not in (*self.commands, "--help"):
+            near = nearest(args[0], self.commands, 0.75)
+            if near and not Path(args[0]).exists() and ":" not in args[0]:
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {near!r}?")
             args = [START, *args]
         return list(super().parse_args(ctx, args))
 
@@ -37,7 +42,9 @@ app = typer.Typer(
 )
 
 Run = Annotated[Path, typer.Argument(help="The folder of a search.")]
-Executor = Annotated[str, typer.Option(help="Who evaluates: serial, processes, or ray.")]
+Executor = Annotated[
+    str, typer.Option(help="Who evaluates: serial, processes, or ray.", autocompletion=completion.executors)
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes, or actors of Ray.")]
 MaxFlash = Annotated[int | None, typer.Option(min=1, help="Most bytes of weights.")]
 MaxInstructions = Annotated[float | None, typer.Option(min=1, help="Most instructions a frame.")]
@@ -46,10 +53,19 @@ MaxInstructions = Annotated[float | None, typer.Option(min=1, help="Most instruc
 @app.command(START, epilog=EXAMPLE)
 def start(
     model: Annotated[
-        str, typer.Argument(help="A checkpoint, a shipped model's name, or package.module:function.")
+        str,
+        typer.Argument(
+            help="A checkpoint, a shipped model's name, or package.module:function.",
+            autocompletion=completion.networks,
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the search.")],
-    board: Annotated[str, typer.Option(help="The board whose instructions count (`tinydsn boards`).")],
+    board: Annotated[
+        str,
+        typer.Option(
+            help="The board whose instructions count (`tinydsn boards`).", autocompletion=completion.boards
+        ),
+    ],
     corpus: Annotated[Path, typer.Option(help="Folder with manifest.csv; its valid split gives the clips.")],
     population: Annotated[int, typer.Option(help="Genomes a generation; a multiple of 4.")] = 40,
     generations: Annotated[int, typer.Option(help="Generations, the first one included.")] = 40,

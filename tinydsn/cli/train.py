@@ -7,13 +7,19 @@ from typing import Annotated
 
 import typer
 
+from tinydsn.cli import completion
 from tinydsn.cli.output import Json, emit, progress_bar, say
 
 EXAMPLE = "Example: tinydsn train dsn-s-full --corpus corpus/ -o runs/full"
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(help="A recipe file (TOML), or a shipped recipe's name.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A recipe file (TOML), or a shipped recipe's name.", autocompletion=completion.recipes
+        ),
+    ],
     corpus: Annotated[
         Path, typer.Option(help="Folder with manifest.csv (`tinydsn data` makes it from other layouts).")
     ],
@@ -27,9 +33,14 @@ def command(
     ratings: Annotated[Path | None, typer.Option(help="The pool's table of ratings.")] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="Widths to fine-tune for, instead of the recipe's: w4a16, or a TOML or JSON file."),
+        typer.Option(
+            help="Widths to fine-tune for, instead of the recipe's: w4a16, or a TOML or JSON file.",
+            autocompletion=completion.precisions,
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)
+    ] = "auto",
     tensorboard: Annotated[bool, typer.Option(help="Write the losses for TensorBoard too.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     as_json: Json = False,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from quant.errors import ConfigError
+from tinydsn.cli import completion
 from tinydsn.cli.options import Kernels, Model, Recording
 from tinydsn.cli.output import Json, emit, say, verification_rows
 
@@ -17,9 +19,15 @@ def command(
     model: Model,
     wav: Recording,
     board: Annotated[
-        list[str] | None, typer.Option(help="all, or names (repeat, or separate by commas); host is one.")
+        list[str] | None,
+        typer.Option(
+            help="all, or names (repeat, or separate by commas); host is one.",
+            autocompletion=completion.board_lists,
+        ),
     ] = None,
-    gates: Annotated[str, typer.Option(help="Gate patterns, separated by commas.")] = "learned,min,max,cycle",
+    gates: Annotated[
+        str, typer.Option(help="Gate patterns, separated by commas.", autocompletion=completion.gate_lists)
+    ] = "learned,min,max,cycle",
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     allow_skip: Annotated[
         bool, typer.Option("--allow-skip", help="A board that is skipped is no failure.")
@@ -30,8 +38,11 @@ def command(
     """Compare each sample and gate of the firmware with the reference; exit 1 unless all are equal."""
     from tinydsn import api
 
-    boards = split(board or ["all"])
-    result = api.verify(model, wav, boards, split([gates]), frames=frames, progress=say, kernels=kernels)
+    boards, patterns = split(board or ["all"]), split([gates])
+    for option, named in (("--board", boards), ("--gates", patterns)):
+        if not named:
+            raise ConfigError(f"{option} names nothing (leave it out for all)")
+    result = api.verify(model, wav, boards, patterns, frames=frames, progress=say, kernels=kernels)
     emit(result if as_json else {**result, "results": verification_rows(result["results"])}, as_json)
     if not passed(result, allow_skip):
         raise typer.Exit(1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from quant.errors import BoardError
+from quant.nearest import did_you_mean, unknown
 
 HOST = "host"
 
@@ -164,10 +164,7 @@ def load_board(name_or_path: str | Path) -> Board:
     if text.endswith(".toml"):
         return read_board(Path(text))
     if text not in board_names():
-        listed = ", ".join(board_names())
-        raise BoardError(
-            f"unknown board {text!r}{_nearest(text, board_names())} (must be {listed}, or a .toml file)"
-        )
+        raise BoardError(unknown("board", text, board_names(), "or a .toml file"))
     return read_board(board_root() / f"{text}.toml")
 
 
@@ -207,7 +204,7 @@ def _check(path: Path, table: str, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         if key not in legal:
             raise BoardError(
-                f"{path}: unknown key {dot + key!r}{_nearest(key, legal)} (keys are {', '.join(legal)})"
+                f"{path}: unknown key {dot + key!r}{did_you_mean(key, legal)} (keys are {', '.join(legal)})"
             )
         if not _fits(key, value, legal[key]):
             raise BoardError(f"{path}: {dot}{key} is {value!r} (must be {_kind(key, legal[key])})")
@@ -243,8 +240,3 @@ def _check_memory(path: Path, board: Board) -> None:
             f"{path}: stack_bytes is {board.stack_bytes} "
             f"(must be a multiple of 8 below the {board.ram.size} bytes of ram)"
         )
-
-
-def _nearest(text: str, legal: Iterable[str]) -> str:
-    near = get_close_matches(text, list(legal), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""

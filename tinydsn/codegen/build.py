@@ -6,7 +6,6 @@ users who have no tinydsn.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant.errors import BoardError, ConfigError, ToolchainError
+from quant.errors import BoardError, ToolchainError
 from tinydsn.codegen.board import Board
-from tinydsn.codegen.project import LINKER_SCRIPT, MANIFEST, library_sources, link_options
+from tinydsn.codegen.project import LINKER_SCRIPT, library_sources, link_options, read_manifest
 from tinydsn.codegen.toolchain import cmsis_include_flags, find_compiler, static_library
 
 COMPILE_FLAGS = ("-O3", "-std=gnu11", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections", "-g")
@@ -50,8 +49,7 @@ def build(project_dir: Path, board: Board, defines: Sequence[str] = ()) -> Build
     Raises ConfigError for a folder that is no project, ToolchainError when a compiler is missing or fails,
     BoardError when flash or RAM do not suffice (by how much, and the largest parts).
     """
-    if not (project_dir / MANIFEST).is_file():
-        raise ConfigError(f"{project_dir}: not a project that `tinydsn generate` wrote (no {MANIFEST})")
+    read_manifest(project_dir)
     compiler, library = str(find_compiler(board).path), static_library(board)
     folder = project_dir / "build"
     folder.mkdir(exist_ok=True)
@@ -142,8 +140,8 @@ def _raise_overflow(message: str, board: str, objects: Sequence[str], project_di
     if found:
         regions = " and ".join(f"{name} by {int(count):,} bytes" for name, count in found)
         parts = ", ".join(f"{name} {size:,}" for name, size in _largest(objects))
-        manifest = json.loads((project_dir / MANIFEST).read_text())
-        tensors = ", ".join(f"{item['name']} {item['bytes']:,}" for item in manifest["largest_tensors"])
+        largest = read_manifest(project_dir)["largest_tensors"]
+        tensors = ", ".join(f"{item['name']} {item['bytes']:,}" for item in largest)
         raise BoardError(
             f"the model does not fit {board}: it overflows {regions}; largest parts in bytes: {parts}; "
             f"largest tensors in memory: {tensors} (use a larger board, a smaller model, or fewer bits)"

@@ -1,8 +1,7 @@
-"""Where the CMSIS-NN and CMSIS-DSP sources are, and how they get there.
+"""Where the CMSIS-NN sources are, and how they get there.
 
-Neither is copied into this repository. Both are fetched from the Python package index, where they ship
-inside packages, by pinned version and checked SHA-256; or the user names checkouts of their own with
-``CMSIS_NN_ROOT`` and ``CMSIS_DSP_ROOT``.
+They are not copied into this repository. They are fetched from the Python package index, where they ship
+inside a package, by pinned version and checked SHA-256; or the user names a checkout with ``CMSIS_NN_ROOT``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,7 +31,6 @@ class SourceArchive:
 
     title: str
     requirement: str
-    pip_options: tuple[str, ...]
     file_name: str
     sha256: str
     prefix: str
@@ -52,7 +49,6 @@ class SourceArchive:
 CMSIS_NN = SourceArchive(
     title="CMSIS-NN",
     requirement="aidge-export-arm-cortexm==0.2.1",
-    pip_options=(),
     file_name="aidge_export_arm_cortexm-0.2.1-py3-none-any.whl",
     sha256="0ea6a694b8c1397bf52158c27854bbd4ddfca433ed4cf06a4c92843b480acbf0",
     prefix="aidge_export_arm_cortexm/_CMSIS-NN/CMSIS-NN",
@@ -60,18 +56,6 @@ CMSIS_NN = SourceArchive(
     licence="aidge_export_arm_cortexm-0.2.1.dist-info/licenses/LICENSE",
     marker="Include/arm_nnfunctions.h",
     environment="CMSIS_NN_ROOT",
-)
-CMSIS_DSP = SourceArchive(
-    title="CMSIS-DSP",
-    requirement="cmsisdsp==1.10.3",
-    pip_options=("--no-binary", "cmsisdsp"),
-    file_name="cmsisdsp-1.10.3.tar.gz",
-    sha256="307d32298faa7c58db912851027fce35f886fec7eb1a27c4b309ce1a97f47519",
-    prefix="cmsisdsp-1.10.3",
-    folders=("Include", "PrivateInclude", "Source"),
-    licence="cmsisdsp-1.10.3/LICENSE",
-    marker="Include/arm_math.h",
-    environment="CMSIS_DSP_ROOT",
 )
 
 
@@ -83,14 +67,6 @@ def cmsis_nn_root() -> Path:
     return _root(CMSIS_NN)
 
 
-def cmsis_dsp_root() -> Path:
-    """The folder with CMSIS-DSP's sources and headers: ``$CMSIS_DSP_ROOT``, else the cache.
-
-    Raises MissingTool when there is neither.
-    """
-    return _root(CMSIS_DSP)
-
-
 def cmsis_nn_version() -> str:
     """The revision that the header of CMSIS-NN states, such as "V.12.5.1"; raises ToolchainError."""
     header = (cmsis_nn_root() / CMSIS_NN.marker).read_text(encoding="utf-8", errors="replace")
@@ -98,13 +74,13 @@ def cmsis_nn_version() -> str:
     return found.group(1) if found else "unknown"
 
 
-def fetch_cmsis() -> tuple[Path, Path]:
-    """Download and unpack the pinned sources unless they are in the cache; (CMSIS-NN root, CMSIS-DSP root).
+def fetch_cmsis() -> Path:
+    """Download and unpack the pinned sources unless they are in the cache; the root of CMSIS-NN.
 
     Needs the network only on the first call. Raises ToolchainError when a download fails or its hash is
     wrong; a failed call leaves the cache as it was.
     """
-    return _fetch(CMSIS_NN), _fetch(CMSIS_DSP)
+    return _fetch(CMSIS_NN)
 
 
 def install_archive(archive: SourceArchive, packed: Path) -> Path:
@@ -154,7 +130,7 @@ def _fetch(archive: SourceArchive) -> Path:
 
 def _download(archive: SourceArchive, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += [*archive.pip_options, "--dest", str(folder), archive.requirement]
+    command += ["--dest", str(folder), archive.requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     packed = folder / archive.file_name
     if done.returncode != 0 or not packed.is_file():
@@ -176,18 +152,11 @@ def _check_hash(archive: SourceArchive, packed: Path) -> None:
 
 
 def _members(packed: Path) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each plain file of a zip or a tar.gz; links and devices are passed over."""
-    if packed.suffix in (".whl", ".zip"):
-        with zipfile.ZipFile(packed) as archive:
-            for info in archive.infolist():
-                if not info.is_dir():
-                    yield info.filename, archive.read(info)
-        return
-    with tarfile.open(packed, "r:gz") as tar:
-        for member in tar:
-            content = tar.extractfile(member) if member.isfile() else None
-            if content is not None:
-                yield member.name, content.read()
+    """(name, content) of each file of a wheel."""
+    with zipfile.ZipFile(packed) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                yield info.filename, archive.read(info)
 
 
 def _target_path(archive: SourceArchive, name: str) -> PurePosixPath | None:

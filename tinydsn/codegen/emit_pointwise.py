@@ -74,7 +74,7 @@ def requantize(request: Request) -> Call:
     """``tinydsn_requantize_<from>_<to>``."""
     names = ("input_offset", "output_offset", "multiplier", "shift")
     source = "s16" if request.input().dtype == "int16" else "s8"
-    fields = {name: request.integer(name) for name in names} | scale_line(request)
+    fields = {**{name: request.integer(name) for name in names}, **scale_line(request)}
     return Call("requantize", {"fields": fields, "source": source}, kernels=("tinydsn_requantize",))
 
 

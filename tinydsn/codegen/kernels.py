@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Protocol, get_args
 
 from quant.errors import ConfigError, UnsupportedOperator
+from quant.nearest import unknown
 from tinydsn.codegen import emit_gru, emit_linear, emit_moves, emit_pointwise, emit_sequence
 from tinydsn.codegen.call import CodeTarget, Emitter, Kernels, Request
 
@@ -87,7 +88,7 @@ class Core(Protocol):
 def code_target(board: Core, kernels: str = "auto") -> CodeTarget:
     """The generator's view of a board; ``kernels``: whose are to run. Raises ConfigError for another word."""
     if kernels not in KERNEL_CHOICES:
-        raise ConfigError(f"kernels is {kernels!r} (must be {', '.join(KERNEL_CHOICES)})")
+        raise ConfigError(unknown("kernel set", kernels, KERNEL_CHOICES))
     return CodeTarget(dsp=board.dsp, mve=board.mve, kernels=kernels)  # type: ignore[arg-type]
 
 

@@ -133,5 +133,5 @@ def narrow_is_proven(request: Request) -> bool:
         return bool(plain and bound < INT32_LIMIT and np.all((14 - shift >= 16) | (reduced == 0)))
     multiplier, shift = factors(request)
     # interleaved kernels take a multiplier for what TFLite makes it: a mantissa from 1/2 up
-    plain = not request.target.interleaved or np.all((multiplier >= 2**30) | (multiplier == 0))
+    plain = bool(not request.target.interleaved or np.all((multiplier >= 2**30) | (multiplier == 0)))
     return bool(plain and bound < INT32_LIMIT // 2 and np.all((shift <= -1) | (multiplier == 0)))

@@ -22,13 +22,14 @@ from tinydsn.codegen.example import example_files
 from tinydsn.codegen.kernels import code_target
 from tinydsn.codegen.package import package_files, toolchain
 from tinydsn.codegen.templates import render, template_root
-from tinydsn.codegen.toolchain import CMSIS_DSP_DEFINES, CMSIS_DSP_SOURCES
 from tinydsn.codegen.writer import Labels, Memory, SelfTest, common_values, kernel_summary, sources
 
-__all__ = ["MANIFEST", "Memory", "Project", "SelfTest", "generate"]
+__all__ = ["MANIFEST", "Memory", "Project", "SelfTest", "generate", "read_manifest"]
 
 MANIFEST = "tinydsn.json"
 SCHEMA = 1
+NEEDED = ("schema", "board", "model_sha256", "hop", "gates", "frontend", "largest_tensors")
+"""What is read of a manifest."""
 LINKER_SCRIPT = "app/tinydsn.ld"
 FRONTEND_FILES = (
     *("tinydsn_frontend.c", "tinydsn_frontend.h", "tinydsn_frontend_fft.c", "tinydsn_frontend_fft.h"),
@@ -85,6 +86,27 @@ def generate(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Project(output, made, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a project that `generate` wrote into ``folder``.
+
+    Raises ConfigError for a folder without one, and for one that is damaged or of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ConfigError(f"{folder}: not a project that `tinydsn generate` wrote (no {MANIFEST})") from None
+    except ValueError:
+        manifest = None
+    lacks = [key for key in NEEDED if not isinstance(manifest, dict) or key not in manifest]
+    if lacks or manifest["schema"] != SCHEMA:
+        raise ConfigError(
+            f"{path}: damaged, or written by another version of tinydsn; generate the project again"
+        )
+    assert isinstance(manifest, dict)
+    return manifest
 
 
 def _check_folder(output: Path) -> None:
@@ -151,8 +173,6 @@ def _write(
         "prefix": board.prefix,
         "toolchain": toolchain(board),
         "flags": board.flags,
-        "defines": [define.removeprefix("-D") for define in CMSIS_DSP_DEFINES],
-        "dsp_sources": CMSIS_DSP_SOURCES,
         "sources": library_sources(files),
         "app": _c_files(files, "app/"),
         "example": _c_files(files, "example/"),

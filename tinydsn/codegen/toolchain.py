@@ -18,15 +18,13 @@ from typing import Protocol
 
 from quant.errors import MissingTool, ToolchainError
 from tinydsn.cache import cache_dir, locked, scratch_beside
-from tinydsn.codegen.cmsis import cmsis_dsp_root, cmsis_nn_root, cmsis_nn_version, fetch_cmsis
+from tinydsn.codegen.cmsis import cmsis_nn_root, cmsis_nn_version, fetch_cmsis
 
 __all__ = [
-    "CMSIS_DSP_DEFINES",
     "Compiler",
     "Core",
     "Target",
     "cache_dir",
-    "cmsis_dsp_root",
     "cmsis_include_flags",
     "cmsis_nn_root",
     "fetch_cmsis",
@@ -39,28 +37,8 @@ __all__ = [
 
 CROSS_PREFIX = "arm-none-eabi-"
 
-CMSIS_DSP_DEFINES = ("-D__GNUC_PYTHON__", "-DARM_MATH_AUTOVECTORIZE")
-"""Without CMSIS-Core headers, and with the plain C bodies: those for Helium differ by up to 8 LSB.
-
-CMSIS-NN's own files are compiled without them: ARM_MATH_AUTOVECTORIZE would leave out its Helium code too,
-which has the same bits in up to twelve times fewer instructions.
-"""
-
 LIBRARY_FLAGS = ("-O3", "-std=gnu11", "-ffunction-sections", "-fdata-sections", "-w")
 """``-w``: warnings in sources that we do not own would only hide those of ours."""
-
-CMSIS_DSP_SOURCES = (
-    "Source/CommonTables/arm_common_tables.c",
-    "Source/CommonTables/arm_const_structs.c",
-    "Source/TransformFunctions/arm_bitreversal2.c",
-    "Source/TransformFunctions/arm_cfft_q31.c",
-    "Source/TransformFunctions/arm_cfft_radix4_q31.c",
-)
-"""``arm_cfft_q31`` with one constant instance a length (``arm_cfft_sR_q31_len64`` to ``len4096``).
-
-``arm_cfft_init_q31`` is left out on purpose: it refers to the tables of every length, so that the
-linker could drop none of them.
-"""
 
 
 class Target(Protocol):
@@ -163,23 +141,21 @@ def versions() -> dict[str, str | None]:
 
 
 def cmsis_include_flags() -> tuple[str, ...]:
-    """Compiler flags that make the headers of both libraries usable as this module compiled them."""
-    nn, dsp = cmsis_nn_root(), cmsis_dsp_root()
-    return (*CMSIS_DSP_DEFINES, f"-I{nn / 'Include'}", f"-I{dsp / 'Include'}", f"-I{dsp / 'PrivateInclude'}")
+    """Compiler flags that make the headers of CMSIS-NN usable."""
+    return (f"-I{cmsis_nn_root() / 'Include'}",)
 
 
 def static_library(target: Target) -> Path:
-    """The archive of CMSIS-NN and of CMSIS-DSP's ``arm_cfft_q31`` for a board's compiler and flags.
+    """The archive of CMSIS-NN for a board's compiler and flags.
 
     Compiled once into the cache, for each (compiler, flags, content of the sources) (seconds);
     parallel callers wait for the first. Raises ToolchainError when a tool or the sources are missing,
     or when a file does not compile.
     """
-    compiler = find_compiler(target)
-    nn, dsp = cmsis_nn_root(), cmsis_dsp_root()
-    sources = (*sorted((nn / "Source").rglob("*.c")), *(dsp / name for name in CMSIS_DSP_SOURCES))
+    compiler, root = find_compiler(target), cmsis_nn_root()
+    sources = tuple(sorted((root / "Source").rglob("*.c")))
     flags = (*target.flags, *LIBRARY_FLAGS)
-    key = _library_key(compiler, flags, nn, dsp, sources)
+    key = _library_key(compiler, flags, root, sources)
     library = cache_dir() / "libraries" / f"libcmsis_{key}.a"
     if library.is_file():
         return library
@@ -204,14 +180,10 @@ def _first_line(executable: str) -> str:
     return done.stdout.splitlines()[0]
 
 
-def _library_key(
-    compiler: Compiler, flags: tuple[str, ...], nn: Path, dsp: Path, sources: tuple[Path, ...]
-) -> str:
+def _library_key(compiler: Compiler, flags: tuple[str, ...], root: Path, sources: tuple[Path, ...]) -> str:
     """16 hex digits over the compiler, the flags, and the content of every source and header."""
-    digest = hashlib.sha256(repr((compiler.banner, flags, "DSP", CMSIS_DSP_DEFINES)).encode())
-    headers = [*sorted((nn / "Include").rglob("*.h")), *sorted((dsp / "Include").rglob("*.h"))]
-    headers += sorted((dsp / "PrivateInclude").rglob("*.h"))
-    for path in (*sources, *headers):
+    digest = hashlib.sha256(repr((compiler.banner, flags)).encode())
+    for path in (*sources, *sorted((root / "Include").rglob("*.h"))):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -219,14 +191,13 @@ def _library_key(
 def _build_library(
     compiler: Compiler, flags: tuple[str, ...], sources: tuple[Path, ...], scratch: Path, library: Path
 ) -> None:
-    includes, nn = cmsis_include_flags(), cmsis_nn_root()
+    includes = cmsis_include_flags()
 
     def compile_one(numbered: tuple[int, Path]) -> Path:
         number, source = numbered
         # The number keeps the members in one order and apart when two folders hold files of one name.
         built = scratch / f"{number:03d}_{source.stem}.o"
-        kept = [flag for flag in includes if flag not in CMSIS_DSP_DEFINES or not source.is_relative_to(nn)]
-        command = [str(compiler.path), *flags, *kept, "-c", str(source), "-o", str(built)]
+        command = [str(compiler.path), *flags, *includes, "-c", str(source), "-o", str(built)]
         _run(command, f"compiling {source}")
         return built
 

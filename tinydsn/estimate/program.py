@@ -1,4 +1,4 @@
-"""A network as data for the host's executor (``firmware_templates/host/tinydsn_host.c``).
+"""A network as data for the host's executor (``firmware_templates/host``).
 
 A record is ``[kernel, words, argument, ...]``, all 64-bit words, in the order of a frame. A place is an area
 (1 constants, 2 states, 3 arena) and an offset in bytes. What each operator needs (kernel, layout of its

@@ -9,6 +9,7 @@ import sys
 import torch
 
 from quant.errors import ConfigError
+from quant.nearest import did_you_mean
 
 Example = torch.Tensor | tuple[torch.Tensor, ...]
 EXAMPLE = "mypackage.nets:denoiser"
@@ -36,7 +37,10 @@ def load_target(target: str) -> tuple[torch.nn.Module, Example]:
         ) from error
     function = getattr(python_module, function_name, None)
     if not callable(function):
-        raise ConfigError(f"module {module_name!r} has no function {function_name!r} (target {target!r})")
+        hint = did_you_mean(function_name, vars(python_module))
+        raise ConfigError(
+            f"module {module_name!r} has no function {function_name!r}{hint} (target {target!r})"
+        )
     try:
         result = function()
     except Exception as error:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
+from quant.nearest import unknown
 from tinydsn.nn import (
     GatedAttention,
     GatedConvPair,
@@ -96,7 +97,7 @@ class DsnConfig:
         known = DsnConfig.__dataclass_fields__
         for name in values:
             if name not in known:
-                raise ConfigError(f"unknown model setting {name!r} (known: {', '.join(known)})")
+                raise ConfigError(unknown("model setting", name, known))
         return DsnConfig(**values)
 
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tinydsn.report.data import Memory, OperatorRow, PatternRow, PlanRow, ReportData, ReportError
+from tinydsn.report.data import (
+    Memory,
+    OperatorRow,
+    PatternRow,
+    PlanRow,
+    ReportData,
+    ReportError,
+    SearchFront,
+    SearchPoint,
+    StateRow,
+)
 from tinydsn.report.render import write_report
 from tinydsn.report.store import load_data, save_data
 
@@ -13,6 +23,9 @@ __all__ = [
     "PlanRow",
     "ReportData",
     "ReportError",
+    "SearchFront",
+    "SearchPoint",
+    "StateRow",
     "load_data",
     "save_data",
     "write_report",

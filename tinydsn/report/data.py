@@ -39,6 +39,8 @@ class OperatorRow:
     region: the gate it stands behind, or "". shape: of its output, as text. macs: multiply-accumulates of
     one execution. instructions: mean a frame, over the frames in which it ran; None where not counted.
     share: of all instructions of the run, 0..1, or None. source: the model's line that made it.
+    weights: how many it has, of ``weight_bits`` each. patterns: gate pattern -> mean instructions a frame,
+    over all frames (0 where it never ran); empty where not counted.
     """
 
     name: str
@@ -51,6 +53,17 @@ class OperatorRow:
     weight_bits: int | None
     activation_bits: int | None
     source: str = ""
+    weights: int = 0
+    patterns: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StateRow:
+    """A value that lives from frame to frame: ``bits`` of an element, and ``bytes`` of all of it."""
+
+    name: str
+    bits: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,38 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class SearchPoint:
+    """A choice of bit widths. loss: of quality against the float network. flash: bytes of weights.
+
+    instructions: mean a frame. departs: its gates open more, or less, often than the float network's.
+    name: of a preset, or "" for a point of the front. widths: bits by name, ``<operator>.weight`` for
+    weights.
+    """
+
+    name: str
+    loss: float
+    flash: int
+    instructions: float
+    departs: bool
+    widths: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class SearchFront:
+    """What ``tinydsn search`` found: points that none surpasses, and presets of one width beside them.
+
+    quality: the measure of the loss; "si-sdr" is in dB.
+    """
+
+    model: str
+    board: str
+    quality: str
+    evaluations: int
+    front: tuple[SearchPoint, ...]
+    presets: tuple[SearchPoint, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All that the page shows.
 
@@ -101,7 +146,8 @@ class ReportData:
     instructions: unsigned ``[frames]``, or None where they are not counted (host). patterns and operators:
     rows. results: the cells of ``tinydsn verify --json``. toolchain: what built it (cc, qemu, cmsis_nn,
     flags, python, tinydsn, or more). metrics: name -> (before, after), or None where not computed.
-    clock_hz: the board's clock, or None. Raises ReportError where the arrays do not fit together.
+    clock_hz: the board's clock, or None. states: of the integer graph.
+    search: the front to show, or None. Raises ReportError where the arrays do not fit together.
     """
 
     title: str
@@ -124,6 +170,8 @@ class ReportData:
     toolchain: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    states: Sequence[StateRow] = ()
+    search: SearchFront | None = None
 
     def __post_init__(self) -> None:
         for name in ("sample_rate", "hop"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,10 +14,11 @@ from tinydsn.audio.files import replace_file
 from tinydsn.report import text
 from tinydsn.report.audio import data_uri
 from tinydsn.report.data import METRICS, ReportData, ReportError
+from tinydsn.report.front import chart
 from tinydsn.report.matrix import matrix
 from tinydsn.report.spectrogram import RANGE_DB, scale
-from tinydsn.report.summary import report_json, shares
-from tinydsn.report.svg import HEIGHT, memory_map
+from tinydsn.report.summary import by_pattern, report_json, shares
+from tinydsn.report.svg import HEIGHT, memory_map, width_strips
 from tinydsn.report.tiles import tiles
 from tinydsn.report.timeline import HUES, timeline
 
@@ -23,6 +26,23 @@ LIMIT = 5_000_000
 """Bytes of a page, at most."""
 EXCERPTS = (30.0, 15.0, 5.0, 1.0)
 """Seconds of audio to try, until the page is below `LIMIT`."""
+TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "cc": "compiler",
+        "qemu": "QEMU",
+        "cmsis_nn": "CMSIS-NN",
+        "flags": "compiler flags",
+        "python": "Python",
+        "torch": "PyTorch",
+        "numpy": "NumPy",
+        "cmsisdsp": "CMSIS-DSP for Python",
+        "host": "this machine",
+        "firmware_sha256": "firmware SHA-256",
+        "noisy_sha256": "noisy samples SHA-256",
+        "enhanced_sha256": "enhanced samples SHA-256",
+    }
+)
+"""How the page names what built the firmware; other names stand as they are."""
 
 
 def write_report(data: ReportData, folder: Path) -> Path:
@@ -46,6 +66,7 @@ def write_report(data: ReportData, folder: Path) -> Path:
 
 def render_page(data: ReportData, numbers: dict[str, Any]) -> str:
     """The page, below `LIMIT` bytes; ``numbers`` is `summary.report_json` of the data."""
+    stacks = by_pattern(data)
     template = page_environment("tinydsn.report").get_template("report.html.j2")
     common = {
         "data": data,
@@ -59,6 +80,14 @@ def render_page(data: ReportData, numbers: dict[str, Any]) -> str:
         "hue_of": {name: index % HUES for index, name in enumerate(data.gate_names)},
         "largest_share": max((row.share or 0 for row in data.operators), default=0),
         "largest_count": max((row.max for row in data.patterns), default=0),
+        "stacks": stacks,
+        "largest_stack": max((total for _, total, _ in stacks), default=0),
+        "largest_cell": max((count for row in data.operators for count in row.patterns.values()), default=0),
+        "idle": sum(row.instructions is None and row.weight_bits is None for row in data.operators),
+        "strips": width_strips(data.operators),
+        "widths": numbers["widths"],
+        "chart": chart(data.search),
+        "titles": TITLES,
         "curve_height": HEIGHT,
         "scale": data_uri(scale(), "image/png"),
         "range_db": RANGE_DB,
@@ -81,6 +110,6 @@ def page_environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("count", "compact", "size", "percent", "plain"):
+    for name in ("count", "compact", "size", "percent", "plain", "loss", "breakable"):
         environment.filters[name] = getattr(text, name)
     return environment

@@ -13,21 +13,35 @@ from typing import Any
 import numpy as np
 
 from tinydsn.audio.files import replace_file
-from tinydsn.report.data import Memory, OperatorRow, PatternRow, PlanRow, ReportData, ReportError
+from tinydsn.report.data import (
+    Memory,
+    OperatorRow,
+    PatternRow,
+    PlanRow,
+    ReportData,
+    ReportError,
+    StateRow,
+)
 
 FILE = "report-data.npz"
-VERSION = 1
+VERSION = 2
 ARRAYS = ("noisy", "enhanced", "clean", "gates", "instructions")
+APART = (*ARRAYS, "search")
+"""Fields that are not part of the JSON: a search is read from its own folder each time."""
 
 
 def save_data(data: ReportData, folder: Path) -> Path:
-    """Write ``data`` to ``folder/report-data.npz`` (arrays, and the rest as JSON), replaced as a whole."""
+    """Write ``data`` to ``folder/report-data.npz`` (arrays, and the rest as JSON), replaced as a whole.
+
+    ``data.search`` is left out: it lies in its own folder.
+    """
     rest: dict[str, Any] = {
-        field.name: getattr(data, field.name) for field in fields(data) if field.name not in ARRAYS
+        field.name: getattr(data, field.name) for field in fields(data) if field.name not in APART
     }
     rest["memory"] = asdict(data.memory)
     rest["operators"] = [asdict(row) for row in data.operators]
     rest["patterns"] = [asdict(row) for row in data.patterns]
+    rest["states"] = [asdict(row) for row in data.states]
     rest["results"] = [dict(row) for row in data.results]
     rest["toolchain"], rest["metrics"] = dict(data.toolchain), dict(data.metrics)
     rest["gate_names"], rest["notes"] = list(data.gate_names), list(data.notes)
@@ -64,5 +78,6 @@ def _restore(rest: dict[str, Any], arrays: dict[str, np.ndarray]) -> ReportData:
     rest["memory"] = Memory(plan=plan, **rest["memory"])
     rest["operators"] = tuple(OperatorRow(**row) for row in rest["operators"])
     rest["patterns"] = tuple(PatternRow(**row) for row in rest["patterns"])
+    rest["states"] = tuple(StateRow(**row) for row in rest["states"])
     rest["metrics"] = {name: None if pair is None else tuple(pair) for name, pair in rest["metrics"].items()}
     return ReportData(**{**rest, **arrays})

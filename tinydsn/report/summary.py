@@ -42,7 +42,10 @@ def report_json(data: ReportData) -> dict[str, Any]:
             },
             "patterns": [asdict(row) for row in data.patterns],
             "operators": [asdict(row) for row in data.operators],
+            "states": [asdict(row) for row in data.states],
+            "widths": widths(data),
             "memory": asdict(data.memory),
+            "search": None if data.search is None else asdict(data.search),
             "results": [dict(row) for row in data.results],
             "metrics": {
                 name: None if pair is None else {"before": pair[0], "after": pair[1]}
@@ -94,6 +97,45 @@ def gate_usage(gates: np.ndarray) -> list[float]:
     if not len(gates):
         return [0.0] * gates.shape[1]
     return [float(value) for value in np.mean(gates, axis=0)]
+
+
+def widths(data: ReportData) -> dict[str, list[dict[str, int]]]:
+    """How many operators, weights and states have each width, the narrowest first."""
+    weights: dict[int, list[int]] = {}
+    outputs: dict[int, int] = {}
+    states: dict[int, list[int]] = {}
+    for row in data.operators:
+        if row.weight_bits is not None:
+            weights.setdefault(row.weight_bits, []).append(row.weights)
+        if row.activation_bits is not None:
+            outputs[row.activation_bits] = outputs.get(row.activation_bits, 0) + 1
+    for state in data.states:
+        states.setdefault(state.bits, []).append(state.bytes)
+    return {
+        "weights": [
+            {"bits": bits, "operators": len(counts), "weights": sum(counts)}
+            for bits, counts in sorted(weights.items())
+        ],
+        "activations": [{"bits": bits, "operators": count} for bits, count in sorted(outputs.items())],
+        "states": [
+            {"bits": bits, "states": len(sizes), "bytes": sum(sizes)}
+            for bits, sizes in sorted(states.items())
+        ],
+    }
+
+
+def by_pattern(data: ReportData) -> list[tuple[str, float, list[tuple[str, float]]]]:
+    """(gate pattern, mean instructions a frame, (gate or "", instructions) in the operators' order)."""
+    patterns = list(dict.fromkeys(name for row in data.operators for name in row.patterns))
+    regions = list(dict.fromkeys(["", *(row.region for row in data.operators)]))
+    found = []
+    for pattern in patterns:
+        parts = [
+            (region, sum(row.patterns.get(pattern, 0.0) for row in data.operators if row.region == region))
+            for region in regions
+        ]
+        found.append((pattern, sum(count for _, count in parts), parts))
+    return found
 
 
 def shares(data: ReportData, by: str) -> list[tuple[str, int, float]]:

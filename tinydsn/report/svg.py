@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinydsn.report.data import PlanRow
+from tinydsn.report.data import OperatorRow, PlanRow
 
 HEIGHT = 1000
 """Height of the coordinate system of `steps_path`."""
@@ -69,3 +69,42 @@ def memory_map(plan: Sequence[PlanRow], colours: int = 8) -> MemoryMap | None:
         shown = width >= LABEL_WIDTH and height >= LABEL_HEIGHT
         boxes.append(Box(first / steps, y, width, height, index % colours, row, shown))
     return MemoryMap(tuple(boxes), size, steps, int(np.argmax(use)), int(np.max(use)))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The width of operator ``name``, the ``x``-th of its strip."""
+
+    x: int
+    bits: int
+    name: str
+
+
+@dataclass(frozen=True)
+class WidthStrip:
+    """Bit widths in the order of execution. text: how many operators have which. count: of all operators."""
+
+    name: str
+    text: str
+    count: int
+    bars: tuple[Bar, ...]
+
+
+def width_strips(operators: Sequence[OperatorRow]) -> list[WidthStrip]:
+    """Weights and outputs of operators; a strip that would be empty is left out.
+
+    The strip of weights holds only the operators that have some.
+    """
+    named = {
+        "Weights": [(row.name, row.weight_bits) for row in operators if row.weight_bits],
+        "Outputs": [(row.name, row.activation_bits) for row in operators if row.activation_bits],
+    }
+    return [_width_strip(name, widths) for name, widths in named.items() if widths]
+
+
+def _width_strip(name: str, widths: Sequence[tuple[str, int]]) -> WidthStrip:
+    bars = tuple(Bar(x, bits, operator) for x, (operator, bits) in enumerate(widths))
+    found = sorted({bits for _, bits in widths})
+    counts = {bits: sum(held == bits for _, held in widths) for bits in found}
+    text = ", ".join(f"{bits} bits in {counts[bits]}" for bits in found)
+    return WidthStrip(name, text, len(widths), bars)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+
+from markupsafe import Markup
 
 MISSING = "–"
 GAP = "\N{NO-BREAK SPACE}"
@@ -55,6 +58,17 @@ def signed(value: float) -> str:
 def number(value: float) -> str:
     """-1.23 with a true minus."""
     return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else MISSING
+
+
+def loss(value: float) -> str:
+    """-0.0012 with three digits after the point and a true minus."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def breakable(name: str) -> Markup:
+    """A dotted name, escaped, that may be broken into lines after each dot and underscore."""
+    parts = re.split(r"(?<=[._])(?=.)", name)
+    return Markup("<wbr>").join(parts)
 
 
 def _digits(value: float) -> str:

@@ -11,9 +11,19 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from quant.errors import ConfigError, TinydsnError, ToolchainError
+from quant.nearest import unknown
 from tinydsn.search.score import Evaluator, Factory, Genome, attempt
 
 EXECUTORS = ("serial", "processes", "ray")
+CAUSES: dict[int, str] = {
+    signal.SIGKILL: ", most often because memory ran out",
+    signal.SIGTERM: ", by another program or a shutdown",
+    signal.SIGSEGV: ", a fault of native code",
+    signal.SIGBUS: ", most often because memory or a disk is full",
+}
+"""What ends a worker by a signal."""
+KEPT = "what was evaluated is kept, the same command goes on"
+REMEDY = f"take fewer --jobs; {KEPT}"
 
 
 class Executor(Protocol):
@@ -38,7 +48,7 @@ def executor(name: str, factory: Factory, jobs: int) -> Executor:
         return Processes(factory, jobs)
     if name == "ray":
         return Ray(factory, jobs)
-    raise ConfigError(f"unknown executor {name!r} (must be one of {', '.join(EXECUTORS)})")
+    raise ConfigError(unknown("executor", name, EXECUTORS))
 
 
 class Serial:
@@ -101,14 +111,13 @@ class Processes:
         except (EOFError, ConnectionResetError):
             process = next(worker for worker, other in self._workers if other is pipe)
             process.join()
-            raise ToolchainError(
-                f"a worker process ended with exit code {process.exitcode} while it evaluated a genome "
-                "(memory? take fewer --jobs); what was evaluated is kept, the same command goes on"
-            ) from None
+            raise ToolchainError(_ending(process.exitcode)) from None
         if isinstance(answer, TinydsnError):
             raise answer
         if isinstance(answer, str):
-            raise RuntimeError(f"in a worker process:\n{answer}")
+            # The last line of a traceback names the error; the command line shows the first of a message.
+            cause = answer.rstrip().splitlines()[-1]
+            raise RuntimeError(f"in a worker process: {cause}\n{answer}")
         return answer
 
     def close(self) -> None:
@@ -118,6 +127,17 @@ class Processes:
             process.terminate()
             process.join()
         self._workers = []
+
+
+def _ending(code: int | None) -> str:
+    """The sentence for a worker that ended by itself; a negative code is the signal that ended it."""
+    if code is not None and code < 0:
+        known = {number.value: number.name for number in signal.Signals}
+        how = f"was ended by signal {-code} ({known.get(-code, 'unknown')})"
+    else:
+        how = f"ended with exit code {code}"
+    cause = CAUSES.get(-(code or 0), "")
+    return f"a worker process {how} while it evaluated a genome{cause}; {REMEDY}"
 
 
 def _give(pipe: Connection, waiting: list[tuple[int, Genome]], busy: dict[Connection, int]) -> None:
@@ -143,6 +163,11 @@ def work(factory: Factory, pipe: Connection) -> None:
         return
     except TinydsnError as error:
         pipe.send(error)
+    except MemoryError:
+        pipe.send(ToolchainError(f"a worker process ran out of memory; {REMEDY}"))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        pipe.send(ToolchainError(f"a worker process failed: {where}{error.strerror or error}; {KEPT}"))
     except Exception:
         pipe.send(traceback.format_exc())
 
@@ -182,7 +207,11 @@ class Ray:
         while busy:
             (ready,), _ = self._ray.wait(list(busy), num_returns=1)
             index, actor = busy.pop(ready)
-            outcome = self._ray.get(ready)
+            try:
+                outcome = self._ray.get(ready)
+            except self._ray.exceptions.RayActorError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise ToolchainError(f"an actor of Ray ended ({reason}); {REMEDY}") from None
             if isinstance(outcome, TinydsnError):
                 raise outcome
             give(actor)

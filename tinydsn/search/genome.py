@@ -11,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from quant.errors import ConfigError
 from quant.graph import Branch, Graph, Operator
+from quant.nearest import nearest
 from quant.precision import PRESETS, WEIGHT, Precision, from_genome, genome_of
 from quant.precision import genes as legal_genes
 from tinydsn.search.score import Genome
@@ -98,8 +98,8 @@ class Space:
         chosen = []
         for gene in self.genes:
             if gene.name not in widths:
-                near = get_close_matches(gene.name, widths, 1)
-                hint = f"; it has {near[0]!r}" if near else ""
+                near = nearest(gene.name, widths)
+                hint = f"; it has {near!r}" if near else ""
                 raise ConfigError(
                     f"genome: lacks {gene.name!r}{hint} (is the genome of another model, or of other options)"
                 )

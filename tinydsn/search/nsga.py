@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from deap import base, tools
 
 from quant.errors import ConfigError
+from quant.nearest import unknown
 from tinydsn.search.genome import Space
 from tinydsn.search.score import Failure, Genome, Outcome, Score
 
@@ -48,7 +49,7 @@ class Options:
         if self.generations < 1:
             raise ConfigError(f"{self.generations} generations (must be at least 1)")
         if self.strategy not in STRATEGIES:
-            raise ConfigError(f"unknown strategy {self.strategy!r} (must be one of {', '.join(STRATEGIES)})")
+            raise ConfigError(unknown("strategy", self.strategy, STRATEGIES))
         for name in ("max_flash", "max_instructions"):
             limit = getattr(self, name)
             if limit is not None and limit <= 0:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from quant.errors import ConfigError
+from quant.nearest import did_you_mean, unknown
 from tinydsn.audio.metrics import si_sdr
 from tinydsn.search.clips import Clip
 
@@ -46,7 +47,7 @@ def load_quality(text: str) -> Quality:
         return sisdr_loss
     module_name, colon, name = text.partition(":")
     if not colon or not all(part.isidentifier() for part in (*module_name.split("."), name)):
-        raise ConfigError(f"--quality {text!r} (must be {DEFAULT} or package.module:function)")
+        raise ConfigError(unknown("quality", text, (DEFAULT,), "or package.module:function"))
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -56,7 +57,8 @@ def load_quality(text: str) -> Quality:
             f"--quality {text!r}: cannot import {module_name} ({type(error).__name__}: {error})"
         ) from None
     if not callable(function):
-        raise ConfigError(f"--quality {text!r}: {module_name} has no function {name!r}")
+        hint = did_you_mean(name, vars(sys.modules[module_name]))
+        raise ConfigError(f"--quality {text!r}: {module_name} has no function {name!r}{hint}")
 
     def checked(enhanced: Sequence[np.ndarray], clips: Sequence[Clip]) -> float:
         try:

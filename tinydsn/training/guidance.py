@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from quant.errors import ConfigError
+from quant.nearest import unknown
 
 KINDS = ("none", "rating", "snr", "constant", "signal")
 SAMPLES_FLOOR = 1e-6
@@ -54,7 +55,7 @@ class Guidance:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ConfigError(f"guidance kind is {self.kind!r} (must be one of {', '.join(KINDS)})")
+            raise ConfigError(unknown("kind of guidance", self.kind, KINDS))
         if self.pretrain > 0 and not self.hints:
             raise ConfigError(f"guidance {self.kind!r} has no wanted usage to pretrain the policy on")
         if self.best == self.worst or self.segment < 1 or self.softness <= 0:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.errors import ConfigError
+from quant.nearest import unknown
 from tinydsn.audio.corpus import RATE
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.models.dsn import DsnConfig
@@ -104,7 +105,7 @@ def _table(kind: type[Any], values: Any, where: str) -> Any:
         raise ConfigError(f"{where} must be a table of settings")
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(f"{where}: unknown setting {name!r} (known: {', '.join(known)})")
+            raise ConfigError(f"{where}: {unknown('setting', name, known)}")
         default = known[name].default
         fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
         if isinstance(default, tuple):
@@ -121,7 +122,7 @@ def read_recipe(path: Path) -> Recipe:
             tables = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML ({error})") from None
     kinds: dict[str, type[Any]] = {
         "model": DsnConfig,
@@ -133,7 +134,7 @@ def read_recipe(path: Path) -> Recipe:
     }
     for name in tables:
         if name not in kinds:
-            raise ConfigError(f"{path}: unknown table [{name}] (known: {', '.join(kinds)})")
+            raise ConfigError(f"{path}: {unknown('table', name, kinds)}")
     read = {name: _table(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
     try:
         return Recipe(**read)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import tinydsn
 from quant.convert import quantize
+from quant.errors import ConfigError
 from quant.graph import IntegerGraph
 from quant.model_file import save
 from tinydsn.audio.files import write_wav
 from tinydsn.audio.metrics import dnsmos, dnsmos_available, si_sdr
-from tinydsn.codegen.toolchain import versions
-from tinydsn.report import Memory, PatternRow, ReportData, load_data, save_data, write_report
+from tinydsn.report import Memory, PatternRow, ReportData, save_data
 from tinydsn.workflow.firmware import Firmware, load_share, memory
 from tinydsn.workflow.models import Model
-from tinydsn.workflow.profile import gate_names, instructions_by_operator, operator_rows, plan_rows
+from tinydsn.workflow.profile import (
+    Counts,
+    gate_names,
+    instructions_by_operator,
+    operator_rows,
+    plan_rows,
+    state_rows,
+)
 from tinydsn.workflow.quantization import float_graph, summary
+from tinydsn.workflow.run_report import built_with, write_run_report
 from tinydsn.workflow.scene import Scene, make_scene
 from tinydsn.workflow.verification import Cell, Verification, verify_model
 
@@ -33,6 +39,8 @@ PATTERNS = ("learned", "min", "max")
 
 def demonstrate(wav: Path | None, snr: float, output: Path, progress: Say | None = None) -> dict[str, Any]:
     """Run the whole way; everything lands in ``output``. Returns the table that the verb prints."""
+    if not -100 <= snr <= 100:
+        raise ConfigError(f"--snr {snr:g} (must be a number of dB from -100 to 100)")
     say = progress or (lambda line: None)
     say(f"mixing speech and noise at {snr:g} dB")
     scene = make_scene(wav, snr)
@@ -91,9 +99,11 @@ def _write_report(
         for cell in result.cells
         if cell.board == BOARD and cell.result["instructions"]
     ]
-    built = {name: value or "missing" for name, value in versions().items()}
-    flags = " ".join(firmware.board.flags) if firmware else ""
-    built |= {"flags": flags, "python": platform.python_version(), "tinydsn": tinydsn.__version__}
+    counts = {
+        cell.pattern: _counts(firmware, cell)
+        for cell in result.cells
+        if firmware and cell.board == BOARD and cell.operator_instructions is not None
+    }
     front = model.graph.frontend
     frames = -(-len(scene.noisy) // front.hop) if front else 0
     gates = result.reference["learned"].gates
@@ -114,19 +124,19 @@ def _write_report(
         memory=_memory(firmware, learned.stack),
         instructions=None if learned.instructions is None else learned.instructions[skip : skip + frames],
         patterns=patterns,
-        operators=operator_rows(model.graph, _counts(firmware, learned)),
+        operators=operator_rows(model.graph, counts.get(learned.pattern), counts),
         results=[cell.result for cell in result.cells],
-        toolchain=built,
+        toolchain=built_with(firmware, {"noisy": scene.noisy, "enhanced": enhanced}),
         metrics=quality,
         notes=[*scene.notes, "Counts are executed instructions in the emulator, not cycles."],
+        states=state_rows(model.graph),
     )
     save_data(data, output)
-    return write_report(data, output)
+    return write_run_report(output)
 
 
-def _counts(firmware: Firmware | None, cell: Cell) -> dict[str, np.ndarray] | None:
-    if firmware is None or cell.operator_instructions is None:
-        return None
+def _counts(firmware: Firmware, cell: Cell) -> Counts:
+    assert cell.operator_instructions is not None
     functions = firmware.project.design.functions
     return instructions_by_operator(functions, cell.operator_names, cell.operator_instructions)
 
@@ -172,8 +182,3 @@ def _table(
         "enhanced": str(output / "enhanced.wav"),
         "report": str(page),
     }
-
-
-def write_run_report(folder: Path) -> Path:
-    """The page of a finished run, again. Raises ReportError where the folder holds none."""
-    return write_report(load_data(folder), folder)

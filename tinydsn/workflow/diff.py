@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,17 @@ import numpy as np
 from quant.errors import ConfigError
 from quant.gates import GatePattern
 from quant.graph import Graph, IntegerGraph, Operator
+from tinydsn.audio.corpus import RATE
 from tinydsn.codegen.board import Board, load_board
 from tinydsn.codegen.build import BuildResult, build
-from tinydsn.codegen.project import MANIFEST
+from tinydsn.codegen.project import read_manifest
 from tinydsn.emulation import RunResult
 from tinydsn.workflow.firmware import build_firmware, run_program, statistics
 from tinydsn.workflow.models import load_model
 from tinydsn.workflow.verification import compare_outputs
 
 SCHEMA = 1
+DEFAULT_BOARD = "mps2-an386"
 PATTERNS = ("learned", "min", "max")
 FIELDS = ("kind", "shape", "dtype", "weight_bits")
 Row = dict[str, Any]
@@ -29,7 +30,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: a linked program, its number of gates and hop, and its graph (None of a project)."""
+    """One of the two: a linked program, gates, hop, sample rate (Hz), and the graph (None of a project)."""
 
     name: str
     sha256: str
@@ -37,7 +38,24 @@ class Side:
     built: BuildResult
     gates: int
     hop: int
+    rate: int
     graph: IntegerGraph | None
+
+
+def chosen_board(a: str, b: str, wanted: str | None) -> str:
+    """The board to compare on: ``wanted``, else that of the generated projects, else the Cortex-M4's.
+
+    Raises ConfigError for projects of two boards.
+    """
+    if wanted is not None:
+        return wanted
+    names = [str(read_manifest(Path(text))["board"]) for text in (a, b) if Path(text).is_dir()]
+    if len(set(names)) > 1:
+        raise ConfigError(
+            f"{a} is made for {names[0]}, {b} for {names[1]}: nothing to compare (generate one of them for "
+            "the other's board)"
+        )
+    return names[0] if names else DEFAULT_BOARD
 
 
 def open_side(text: str, board_name: str, folder: Path, kernels: str) -> Side:
@@ -50,26 +68,21 @@ def open_side(text: str, board_name: str, folder: Path, kernels: str) -> Side:
         model = load_model(text)
         firmware = build_firmware(model, board_name, folder, kernels=kernels)
         manifest = firmware.project.manifest
-        built, sha256, graph = firmware.built, model.sha256, model.graph
-        return Side(text, sha256, board, built, manifest["gates"], manifest["hop"], graph)
+        return _side(text, board, firmware.built, manifest, model.graph)
     manifest = read_manifest(path)
     if manifest["board"] != board.name:
         raise ConfigError(
             f"{path}: made for {manifest['board']}, not for {board.name} (choose --board {manifest['board']})"
         )
-    built = build(path, board)
-    return Side(text, manifest["model_sha256"], board, built, manifest["gates"], manifest["hop"], None)
+    return _side(text, board, build(path, board), manifest, None)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a generated project. Raises ConfigError when there is none that can be read."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {key: manifest[key] for key in ("board", "model_sha256", "gates", "hop")}
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"{folder}: not a project that `tinydsn generate` wrote (no usable {MANIFEST})"
-        ) from error
+def _side(
+    text: str, board: Board, built: BuildResult, manifest: Mapping[str, Any], graph: IntegerGraph | None
+) -> Side:
+    front = manifest["frontend"]
+    rate = front["sample_rate"] if front else RATE
+    return Side(text, manifest["model_sha256"], board, built, manifest["gates"], manifest["hop"], rate, graph)
 
 
 def run_side(side: Side, pcm: np.ndarray, pattern: GatePattern) -> RunResult:
@@ -81,8 +94,12 @@ def run_side(side: Side, pcm: np.ndarray, pattern: GatePattern) -> RunResult:
 def diff(first: Side, second: Side, pcm: np.ndarray) -> dict[str, Any]:
     """Graphs, outputs, instructions, memory; changes are ``second - first``.
 
-    Raises ConfigError when the two take frames of different lengths.
+    Raises ConfigError when the two take frames of different lengths or audio of different rates.
     """
+    if first.rate != second.rate:
+        raise ConfigError(
+            f"{first.name} runs at {first.rate} Hz, {second.name} at {second.rate} Hz: nothing to compare"
+        )
     if first.hop != second.hop:
         raise ConfigError(
             f"{first.name} takes frames of {first.hop} samples, {second.name} of {second.hop}: nothing to "
@@ -233,6 +250,11 @@ def same(found: Mapping[str, Any]) -> bool:
     return found["outputs"]["status"] == "equal" and unchanged and not found["graph"]
 
 
+def _rate(model: str) -> int:
+    front = load_model(model).graph.frontend
+    return front.sample_rate if front else RATE
+
+
 def quality(a: str, b: str, board: str, corpus: Path, limit: int | None) -> dict[str, Any]:
     """Paired differences b - a of the two firmwares on the list. Raises ConfigError for a project."""
     from tinydsn.workflow.evaluation import evaluate, gather
@@ -240,6 +262,11 @@ def quality(a: str, b: str, board: str, corpus: Path, limit: int | None) -> dict
     for text in (a, b):
         if Path(text).is_dir():
             raise ConfigError(f"{text}: quality needs models, not generated projects (leave --corpus out)")
+        rate = _rate(text)
+        if rate != RATE:
+            raise ConfigError(
+                f"{text}: runs at {rate} Hz; quality on a corpus needs {RATE} Hz (leave --corpus out)"
+            )
     pairs, source = gather(None, None, corpus, limit, None)
     beside = evaluate(b, pairs, source, board, against=[a])["against"][0]
     rows = [{"metric": metric, **part} for metric, part in beside["firmware"].items()]

@@ -13,7 +13,8 @@ import numpy as np
 from quant.errors import ConfigError, ToolchainError
 from quant.frontend import FrontEndReference
 from quant.graph import IntegerGraph
-from quant.model_file import write_atomically
+from quant.model_file import check_output, write_atomically
+from quant.nearest import unknown
 from quant.reference import Executor, hop_of, initial_state
 from quant.tflite.flatbuffer import to_flatbuffer
 from quant.tflite.model import Model as File
@@ -56,9 +57,10 @@ def export(
     """
     for word, given, legal in (("--to", to, FORMATS), ("--bits", bits, BITS), ("--gates", gates, GATES)):
         if given is not None and given not in legal:
-            raise ConfigError(f"{word} is {given!r} (must be {' or '.join(legal)})")
+            raise ConfigError(unknown(word, given, legal))
     if output.suffix != ".tflite":
         raise ConfigError(f"{output}: must end with .tflite")
+    check_output(output)
     found = load_model(model)
     graph = static_graph(found.graph, gates)
     file = step_model(graph, bits == "close")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
 from quant.errors import ModelFileError
 from quant.graph import IntegerGraph
 from quant.model_file import load
+from quant.nearest import nearest, unknown
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,21 @@ def load_model(text: str) -> Model:
             f"`tinydsn quantize {text} --calibration DIR -o {path}`)"
         )
     if not path.is_file():
-        near = get_close_matches(text, pretrained(), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        names = ", ".join(pretrained())
-        raise ModelFileError(
-            f"{text}: no such model (must be a .tdsn file, a checkpoint, or one of {names}){hint}"
-        )
+        raise ModelFileError(_no_model(text))
     graph, sha256 = load(path)
     return Model(graph, path, sha256)
+
+
+def _no_model(text: str) -> str:
+    path = Path(text)
+    if path.is_dir():
+        return f"{text}: is a folder (must be a .tdsn file, a checkpoint, or a shipped model's name)"
+    if ":" in text:
+        return (
+            f"{text}: is no .tdsn file (make one of a module of yours: "
+            f"`tinydsn quantize {text} --calibration DIR -o model.tdsn`)"
+        )
+    if path.suffix:
+        near = nearest(path.stem, [file.stem for file in path.parent.glob(f"*{path.suffix}")])
+        return f"{text}: no such file" + (f", did you mean {near + path.suffix!r}?" if near else "")
+    return unknown("model", text, pretrained(), "a .tdsn file, or a checkpoint")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from quant import ops
-from quant.graph import Branch, Graph, Operator
+from quant.graph import ITEM_BYTES, Branch, Graph, Operator
 from tinydsn.profiling.memory import plan_rows
 from tinydsn.profiling.stages import gate_names
-from tinydsn.report import OperatorRow
+from tinydsn.report import OperatorRow, StateRow
 
-__all__ = ["gate_names", "instructions_by_operator", "operator_rows", "plan_rows"]
+__all__ = ["gate_names", "instructions_by_operator", "operator_rows", "plan_rows", "state_rows"]
+
+Counts = Mapping[str, np.ndarray]
+"""Operator (or ``runtime``) -> instructions [frames]."""
 
 RUNTIME = "runtime"
 
@@ -32,8 +36,13 @@ def instructions_by_operator(
     return found
 
 
-def operator_rows(graph: Graph, counts: Mapping[str, np.ndarray] | None) -> list[OperatorRow]:
-    """One row an operator, and one for the rest; ``counts`` from ``instructions_by_operator``."""
+def operator_rows(
+    graph: Graph, counts: Counts | None, patterns: Mapping[str, Counts] | None = None
+) -> list[OperatorRow]:
+    """One row an operator, and one for the rest; ``counts`` from ``instructions_by_operator``.
+
+    ``patterns``: the same for each gate pattern that was counted.
+    """
     regions, names = graph.region_of(), gate_names(graph)
     total = float(sum(np.sum(column) for column in counts.values())) if counts else 0.0
     rows = [
@@ -45,7 +54,20 @@ def operator_rows(graph: Graph, counts: Mapping[str, np.ndarray] | None) -> list
         rows.append(
             OperatorRow("runtime and front end", RUNTIME, "", "", 0, float(np.mean(rest)), share, None, None)
         )
-    return rows
+    keys = [*(operator.name for operator in graph.operators()), RUNTIME]
+    return [replace(row, patterns=_means(key, patterns or {})) for row, key in zip(rows, keys, strict=False)]
+
+
+def state_rows(graph: Graph) -> list[StateRow]:
+    """The states of an integer graph, the largest first."""
+    tensors = [graph.tensors[state.tensor] for state in graph.states]
+    rows = [StateRow(tensor.name, 8 * ITEM_BYTES[tensor.dtype], tensor.nbytes) for tensor in tensors]
+    return sorted(rows, key=lambda row: (-row.bytes, row.name))
+
+
+def _means(key: str, patterns: Mapping[str, Counts]) -> dict[str, float]:
+    """Mean instructions a frame of an operator by gate pattern, over all frames."""
+    return {name: float(np.mean(counts[key])) for name, counts in patterns.items() if key in counts}
 
 
 def _row(
@@ -53,7 +75,7 @@ def _row(
     operator: Operator,
     region: Branch | None,
     names: list[str],
-    counts: Mapping[str, np.ndarray] | None,
+    counts: Counts | None,
     total: float,
 ) -> OperatorRow:
     column = counts.get(operator.name) if counts else None
@@ -71,4 +93,5 @@ def _row(
         weight_bits=int(bits) if isinstance(bits, int) else None,
         activation_bits={"int8": 8, "int16": 16}.get(output.dtype),
         source=operator.source,
+        weights=graph.tensors[operator.inputs[1]].size if isinstance(bits, int) else 0,
     )

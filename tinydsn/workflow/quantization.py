@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from quant.convert import quantize as quantize_graph
-from quant.errors import AudioError
+from quant.errors import AudioError, ConfigError
 from quant.graph import Graph, IntegerGraph
 from quant.learned import with_learned_scales
-from quant.model_file import save
+from quant.model_file import check_output, save
+from quant.nearest import unknown
 from quant.precision import load_precision
-from tinydsn.workflow.models import checkpoint_path
+from tinydsn.workflow.models import checkpoint_path, pretrained
 
 Progress = Callable[[int, int], None]
 
@@ -27,9 +28,12 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 def float_graph(target: str) -> Graph:
     """Lower a checkpoint (or shipped model's name), with the scales learned for it, or
     ``package.module:function``."""
+    checkpoint = checkpoint_path(target)
+    if checkpoint is None and ":" not in target:
+        further = "a checkpoint (.safetensors), or package.module:function"
+        raise ConfigError(unknown("network", target, pretrained(), further))
     from tinydsn.lowering import load_target, lower
 
-    checkpoint = checkpoint_path(target)
     if checkpoint is None:
         module, example = load_target(target)
         return lower(module, example)
@@ -87,6 +91,7 @@ def quantize(
     target: str, calibration: Path, output: Path, precision: str = "w8a16", progress: Progress | None = None
 ) -> dict[str, Any]:
     """Lower, calibrate and convert ``target``; writes ``output`` and returns what it holds."""
+    check_output(output)
     table, files = load_precision(precision), calibration_files(calibration)
     graph = float_graph(target)
     rate = graph.frontend.sample_rate if graph.frontend else 16000

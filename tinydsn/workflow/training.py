@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from quant.errors import ConfigError
+from quant.nearest import unknown
 from tinydsn.workflow.models import checkpoint_path
 
 Watch = Callable[[int, int, dict[str, float]], None]
 """Called after each step with the steps done, the steps in all, and the step's losses."""
 
+DEVICES = ("auto", "cpu", "cuda")
 RECIPES = Path(__file__).resolve().parents[1] / "training" / "recipes"
 
 
@@ -28,7 +30,7 @@ def recipe_path(name: str) -> Path:
     if path.suffix == ".toml" or path.is_file():
         return path
     if name not in recipe_names():
-        raise ConfigError(f"unknown recipe {name!r} (a TOML file, or one of {', '.join(recipe_names())})")
+        raise ConfigError(unknown("recipe", name, recipe_names(), "or a TOML file"))
     return RECIPES / f"{name}.toml"
 
 
@@ -36,8 +38,8 @@ def device_of(wanted: str) -> str:
     """``cpu`` or ``cuda`` for cpu, cuda or auto. Raises ConfigError for a GPU that is not there."""
     import torch
 
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"unknown device {wanted!r} (must be auto, cpu or cuda)")
+    if wanted not in DEVICES:
+        raise ConfigError(unknown("device", wanted, DEVICES))
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
         raise ConfigError("no CUDA GPU is usable here (use --device cpu, or install a CUDA build of torch)")

@@ -53,6 +53,16 @@
     });
   }
 
+  const silent = () => {
+    document.getElementById("silent").hidden = false;
+  };
+  for (const player of players) {
+    const link = player.parentElement.querySelector("a");
+    link.href = player.src;
+    if (!player.canPlayType?.("audio/wav") || player.error) silent();
+    player.addEventListener("error", silent);
+  }
+
   const secondsAt = (plot, event) => {
     const box = plot.getBoundingClientRect();
     return (Math.min(Math.max(event.clientX - box.left, 0), box.width) / box.width) * frames.duration;
@@ -73,6 +83,15 @@
     shape.addEventListener("pointermove", () => {
       box.textContent = shape.dataset.box;
     });
+  }
+
+  const idle = document.getElementById("idle");
+  const filter = () => {
+    document.getElementById("operator-table").classList.toggle("brief", !idle.checked);
+  };
+  if (idle) {
+    idle.addEventListener("change", filter);
+    filter();
   }
 
   const valueOf = (row, index, numeric) => {
