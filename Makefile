@@ -7,12 +7,13 @@ VENV := .venv
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint wheel clean
+.PHONY: help setup demo test lint docs wheel clean
 
 help:
 	@echo "make demo   set up, then speech through emulated firmware, with a report"
 	@echo "make test   set up, then ruff, mypy and all tests"
 	@echo "make setup  only the set-up: system packages, $(VENV), CMSIS sources"
+	@echo "make docs   set up, then the documentation as a site: out/site/index.html"
 	@echo "make wheel  dist/*.whl"
 	@echo "make clean  remove what was made here, but $(VENV)"
 
@@ -29,7 +30,7 @@ $(VENV)/.system: tools/system-packages.sh
 	touch $@
 
 $(VENV)/.packages: $(VENV)/.system pyproject.toml constraints.txt
-	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[metrics,oracle,pictures,dev]'
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[metrics,oracle,pictures,docs,dev]'
 	touch $@
 
 demo: setup
@@ -41,6 +42,9 @@ lint: setup
 
 test: lint
 	$(VENV)/bin/pytest -q -n $(JOBS) $(PYTEST_ARGS)
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 wheel: setup
 	$(VENV)/bin/python -m build --wheel --outdir dist

@@ -97,11 +97,12 @@ def build(
             )
         built = link(folder, target)
     else:
+        found = load_model(source)
         if board is None:
             raise ConfigError("building a model needs --board NAME (see `tinydsn boards`)")
         name = load_board(board).name
         folder = output or Path("out") / name
-        built = build_firmware(load_model(source), board, folder, emulated=False, kernels=kernels).built
+        built = build_firmware(found, board, folder, emulated=False, kernels=kernels).built
     return {
         "board": name,
         "elf": str(built.elf),
@@ -345,11 +346,13 @@ def profile(
     from quant.reference import hop_of
     from tinydsn import profiling
     from tinydsn.audio.files import read_wav
+    from tinydsn.codegen.board import load_board
     from tinydsn.profiling.page import check_path
     from tinydsn.workflow.firmware import build_firmware
     from tinydsn.workflow.models import load_model
 
     pattern = parse_pattern(gates)
+    profiling.require_counts(load_board(board))
     if output is not None:
         check_path(output)
         check_output(output)

@@ -88,15 +88,15 @@ Constraint = Callable[[Operator, Mapping[str, Tensor]], tuple[bool, str]]
 class OperatorDefinition:
     """One operator of the table.
 
-    infer:      (input shapes, attributes) -> output shapes; raises GraphError on a wrong shape.
-    evaluate:   (attributes, float inputs) -> float outputs.
-    slots:      (float operator, activation dtype "int8" | "int16") -> Slots.
-    quantize:   QuantizeRequest -> Quantized.
-    reference:  (integer attributes, integer inputs) -> integer outputs; the meaning.
-    accumulator: (integer operator, graph) -> Accumulator, or None when nothing accumulates.
-    macs:       (operator, tensors) -> multiply-accumulates of one run.
-    constraints: each function's docstring is the sentence users read in ``tinydsn ops`` and in errors;
-                it returns (holds, what was found).
+    - infer: (input shapes, attributes) -> output shapes; raises GraphError on a wrong shape.
+    - evaluate: (attributes, float inputs) -> float outputs.
+    - slots: (float operator, activation dtype "int8" | "int16") -> Slots.
+    - quantize: QuantizeRequest -> Quantized.
+    - reference: (integer attributes, integer inputs) -> integer outputs; the meaning.
+    - accumulator: (integer operator, graph) -> Accumulator, or None when nothing accumulates.
+    - macs: (operator, tensors) -> multiply-accumulates of one run.
+    - constraints: each function's docstring is the sentence users read in ``tinydsn ops`` and in errors; it
+      returns (holds, what was found).
     """
 
     kind: str

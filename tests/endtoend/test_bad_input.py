@@ -74,6 +74,8 @@ def test_an_unknown_model_names_the_nearest(wav: Path, refused: Refused) -> None
         f"(must be {', '.join(pretrained())}, a .tdsn file, or a checkpoint)"
     )
     assert "ffmpeg" not in refused("verify", "gone.tdsn", "--wav", wav)
+    # A folder that is not there is not taken for a model without a board.
+    assert refused("build", "firmware").startswith("error: firmware: no such model (must be a .tdsn file, ")
 
 
 def truncated(data: bytes) -> bytes:

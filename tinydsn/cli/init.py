@@ -27,4 +27,5 @@ def command(
     from tinydsn.workflow.starter import start_project
 
     files = start_project(folder, board)
-    emit({"folder": str(folder), "files": files, "next": f"read {folder / 'README.md'}"}, as_json)
+    following = f"cd {folder}, and the commands of its README.md"
+    emit({"folder": str(folder), "files": files, "next": following}, as_json)

@@ -79,6 +79,15 @@ class Measured:
         return len(self.run.operator_names) - 1
 
 
+def require_counts(board: Board) -> None:
+    """Raises BoardError for a board that is not emulated in QEMU."""
+    if board.is_host or board.qemu is None:
+        raise BoardError(
+            f"{board.name}: instructions are counted in QEMU only, which does not have this board; "
+            "choose one with an emulator (see `tinydsn boards`)"
+        )
+
+
 def profile_firmware(
     firmware: Firmware, pcm: np.ndarray, patterns: Sequence[GatePattern], signal: str
 ) -> Profile:
@@ -87,11 +96,7 @@ def profile_firmware(
     ``signal`` says what ``pcm`` is. Raises BoardError for a board that is not emulated in QEMU,
     ToolchainError when the emulator fails.
     """
-    if firmware.board.is_host or firmware.board.qemu is None:
-        raise BoardError(
-            f"{firmware.board.name}: instructions are counted in QEMU only, which does not have this board; "
-            "choose one with an emulator (see `tinydsn boards`)"
-        )
+    require_counts(firmware.board)
     wanted = {pattern.name: pattern for pattern in (*patterns, GatePattern(OFF), GatePattern(ON))}
     runs = {name: _measure(firmware, pcm, pattern) for name, pattern in wanted.items()}
     design, graph = firmware.project.design, firmware.model.graph

@@ -35,7 +35,6 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "python": "Python",
         "torch": "PyTorch",
         "numpy": "NumPy",
-        "cmsisdsp": "CMSIS-DSP for Python",
         "host": "this machine",
         "firmware_sha256": "firmware SHA-256",
         "noisy_sha256": "noisy samples SHA-256",

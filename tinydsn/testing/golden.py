@@ -35,10 +35,10 @@ class Fingerprint:
 class Golden:
     """One recording on one board.
 
-    model          SHA-256 of the integer graph
-    pcm, gates     SHA-256 of the output samples (int16, little-endian) and of the gate trace (uint8)
-    frames         CRC-32 of each frame's samples and gates, so that the first one that differs is known
-    instructions   a frame's min, mean, p99 and max, and the total; None on the host
+    - model: SHA-256 of the integer graph
+    - pcm, gates: SHA-256 of the output samples (int16, little-endian) and of the gate trace (uint8)
+    - frames: CRC-32 of each frame's samples and gates, so that the first one that differs is known
+    - instructions: a frame's min, mean, p99 and max, and the total; None on the host
     """
 
     model: str

@@ -22,7 +22,7 @@ from tinydsn.search.journal import read
 from tinydsn.workflow.firmware import Firmware
 
 SEARCH, FRONT = "search", "front.json"
-PACKAGES = ("torch", "numpy", "cmsisdsp")
+PACKAGES = ("torch", "numpy")
 
 
 def write_run_report(folder: Path, search: Path | None = None) -> Path:

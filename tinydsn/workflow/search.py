@@ -16,6 +16,7 @@ from quant.calibrate import Range, calibrate
 from quant.errors import ConfigError, ModelFileError
 from quant.graph import Graph
 from quant.precision import to_toml
+from tinydsn.audio.corpus import read_manifest
 from tinydsn.audio.files import replace_file
 from tinydsn.codegen.board import load_board
 from tinydsn.estimate.host import Outcome
@@ -111,6 +112,8 @@ def search(
     """
     MeasuredCost(load_board(setup.board))
     load_quality(setup.quality)
+    if not (folder / NAME).is_file():
+        read_manifest(setup.corpus)
     problem = opened(setup)
     prepare(problem, setup, folder, say or (lambda line: None))
     with Journal(folder, identity(problem, setup, folder, options), arguments(setup)) as journal:
