@@ -62,7 +62,7 @@ def reduce_multiplier(multiplier: int) -> int:
     return (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
 
 
-def _doubling_high_mul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def doubling_high_mul(a: np.ndarray, b: np.ndarray | np.int64) -> np.ndarray:
     """2 * a * b / 2**32 of int32 values held in int64, rounded (gemmlowp; ``arm_nn_doubling_high_mult``)."""
     product = a * b
     nudge = np.where(product >= 0, np.int64(1 << 30), np.int64(1 - (1 << 30)))
@@ -72,7 +72,7 @@ def _doubling_high_mul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where((a == INT32_MIN) & (b == INT32_MIN), np.int64(INT32_MAX), result)
 
 
-def _rounding_divide_by_pot(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+def rounding_divide_by_pot(x: np.ndarray, exponent: np.ndarray | np.int64) -> np.ndarray:
     """x / 2**exponent, halves away from zero (gemmlowp; ``arm_nn_divide_by_power_of_two``)."""
     mask = (np.int64(1) << exponent) - 1
     remainder = x & mask
@@ -89,7 +89,7 @@ def requantize_s32(value: np.ndarray, multiplier: np.ndarray | int, shift: np.nd
     right = np.maximum(-shift, 0)
     # the C code shifts an int32; the wrap keeps both equal even outside the proven range
     shifted = (value << left).astype(np.int32).astype(np.int64)
-    return _rounding_divide_by_pot(_doubling_high_mul(shifted, multiplier), right)
+    return rounding_divide_by_pot(doubling_high_mul(shifted, multiplier), right)
 
 
 def requantize_s64(value: np.ndarray, reduced: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:

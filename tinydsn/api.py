@@ -294,6 +294,13 @@ def export(
     return work(model, to, output, gates, bits)
 
 
+def import_tflite(source: Path, output: Path) -> dict[str, Any]:
+    """Write a quantized ``.tflite`` file as an integer graph; see `tinydsn.workflow.importing`."""
+    from tinydsn.workflow.importing import import_tflite as work
+
+    return work(source, output)
+
+
 def compare_memory(board: str, progress: Count | None = None) -> list[MemoryRow]:
     """Flash and RAM of the shipped networks on a board, ours beside TFLite-Micro's."""
     from tinydsn.workflow.export_memory import compare_memory as work

@@ -212,6 +212,10 @@ typedef struct {
 void tinydsn_add_s8(const tinydsn_sum_s8 *sum, const int8_t *a, const int8_t *b, int32_t size,
                     int32_t b_size, int subtract, int8_t *output);
 
+/* The same for int16, whose offsets are 0. */
+void tinydsn_add_scaled_s16(const tinydsn_sum_s8 *sum, const int16_t *a, const int16_t *b, int32_t size,
+                            int32_t b_size, int subtract, int16_t *output);
+
 /* Scales of TFLite's MUL; offsets are minus the inputs' zero points. */
 typedef struct {
     int32_t offset1, offset2;

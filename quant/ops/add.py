@@ -2,7 +2,8 @@
 
 Integer meaning. int16: all three have one scale, so the saturated integer sum is exact (TFLite's ADD
 gives the same bits for equal scales); then the activation's clamp. int8: both inputs are shifted left by
-20 bits and brought to twice the larger scale, summed, and requantized (``arm_elementwise_add_s8``).
+20 bits and brought to twice the larger scale, summed, and requantized (``arm_elementwise_add_s8``). An
+imported int16 sum of several scales has the attributes of int8, and 15 bits (``arm_elementwise_add_s16``).
 """
 
 from __future__ import annotations

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from quant import fixed_point
-from quant.graph import Attribute, DType, Operator, Tensor
+from quant.graph import Attribute, DType, Operator, Quantization, Tensor
 from quant.ops.base import Arrays, Attributes, Quantized, QuantizeRequest, Shape, Slot, Slots
 from quant.ops.common import broadcast, integer, quantization, remake, repeats
 from quant.ops.linear import activate_float, activation_range
 
 LEFT_SHIFT = 20
 """Bits that TFLite's int8 ADD and SUB gain before they rescale their inputs."""
+WIDE_LEFT_SHIFT = 15
+"""The same for int16."""
 SUM_LIMIT = 2.0**3 * (1 - 2.0**-31)
 """Largest output factor of int8 sums: they reach 255 * 2**20, and three bits more still fit in 32.
 
@@ -57,25 +59,30 @@ def sum_quantize(request: QuantizeRequest) -> Quantized:
     }
     if output.dtype == "int8":
         one, two, out = (quantization(t) for t in (request.inputs[0], request.inputs[1], output))
-        twice = 2 * max(one.scale[0], two.scale[0])
-        multiplier1, shift1 = fixed_point.quantize_multiplier(one.scale[0] / twice)
-        multiplier2, shift2 = fixed_point.quantize_multiplier(two.scale[0] / twice)
-        multiplier, shift = fixed_point.quantize_multiplier(
-            min(twice / (2**LEFT_SHIFT * out.scale[0]), SUM_LIMIT)
-        )
-        attributes |= {
-            "offset1": -one.zero_point,
-            "multiplier1": multiplier1,
-            "shift1": shift1,
-            "offset2": -two.zero_point,
-            "multiplier2": multiplier2,
-            "shift2": shift2,
-            "left_shift": LEFT_SHIFT,
-            "output_offset": out.zero_point,
-            "output_multiplier": multiplier,
-            "output_shift": shift,
-        }
+        attributes |= sum_factors(one, two, out, LEFT_SHIFT)
     return remake(request, attributes)
+
+
+def sum_factors(one: Quantization, two: Quantization, out: Quantization, left_shift: int) -> dict[str, int]:
+    """Attributes of a sum of inputs with scales of their own (TFLite's ADD and SUB; AddParams)."""
+    twice = 2 * max(one.scale[0], two.scale[0])
+    multiplier1, shift1 = fixed_point.quantize_multiplier(one.scale[0] / twice)
+    multiplier2, shift2 = fixed_point.quantize_multiplier(two.scale[0] / twice)
+    multiplier, shift = fixed_point.quantize_multiplier(
+        min(twice / (2**left_shift * out.scale[0]), SUM_LIMIT)
+    )
+    return {
+        "offset1": -one.zero_point,
+        "multiplier1": multiplier1,
+        "shift1": shift1,
+        "offset2": -two.zero_point,
+        "multiplier2": multiplier2,
+        "shift2": shift2,
+        "left_shift": left_shift,
+        "output_offset": out.zero_point,
+        "output_multiplier": multiplier,
+        "output_shift": shift,
+    }
 
 
 def sum_reference(sign: int) -> Callable[[Attributes, Arrays], tuple[np.ndarray, ...]]:
@@ -85,7 +92,7 @@ def sum_reference(sign: int) -> Callable[[Attributes, Arrays], tuple[np.ndarray,
         a, b = inputs
         assert a is not None and b is not None
         low, high = integer(attributes, "activation_min"), integer(attributes, "activation_max")
-        if a.dtype == np.int16:
+        if a.dtype == np.int16 and "left_shift" not in attributes:
             return (np.clip(a.astype(np.int32) + sign * b.astype(np.int32), low, high).astype(np.int16),)
         first, second = _scaled(attributes, a, 1), _scaled(attributes, b, 2)
         total = fixed_point.requantize_s32(
@@ -93,7 +100,7 @@ def sum_reference(sign: int) -> Callable[[Attributes, Arrays], tuple[np.ndarray,
             integer(attributes, "output_multiplier"),
             integer(attributes, "output_shift"),
         )
-        return (np.clip(total + integer(attributes, "output_offset"), low, high).astype(np.int8),)
+        return (np.clip(total + integer(attributes, "output_offset"), low, high).astype(a.dtype),)
 
     return run
 

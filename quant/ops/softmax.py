@@ -8,7 +8,8 @@ Integer meaning, int16 (TFLite Micro SOFTMAX int16, ``arm_softmax_s16``), with t
 3. ``r = lookup(reciprocal, clamp(s - 2**15 - 2**16))``.
 4. ``y[i] = clamp((e[i] * r + 2**(30 - h)) >> (31 - h), 0, 32767)``, scale 2**-15.
 
-int8 is computed in int16: the converter brings the input to 16 bits first.
+int8 is computed in int16: the converter brings the input to 16 bits first. A graph that was imported may hold
+int8 on both sides; its meaning is in `quant.ops.softmax_narrow`, with attribute diff_min and without tables.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from quant.ops.base import (
     Slots,
 )
 from quant.ops.common import integer, no_accumulator, quantization, remake, same_shape
+from quant.ops.softmax_narrow import narrow_softmax
 
 LONGEST_AXIS = 65536
 
@@ -100,6 +102,10 @@ def quantize(request: QuantizeRequest) -> Quantized:
 
 def reference(attributes: Attributes, inputs: Arrays) -> tuple[np.ndarray, ...]:
     """Integer meaning."""
+    if "diff_min" in attributes:
+        assert inputs[0] is not None
+        names = ("multiplier", "shift", "diff_min")
+        return (narrow_softmax(inputs[0], *(integer(attributes, name) for name in names)),)
     data, exp, reciprocal = inputs
     assert data is not None and exp is not None and reciprocal is not None
     wide = data.astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ class Session:
         runtime = module("tflite_micro.python.tflite_micro.runtime")
         try:
             self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
-        except RuntimeError as error:
+        except (RuntimeError, struct.error) as error:
             raise self._refused() from error
 
     def run(self, inputs: Sequence[np.ndarray], outputs: int) -> list[np.ndarray]:

@@ -20,7 +20,7 @@ from tinydsn.cli.verify import passed, split
 VERBS = (
     *("demo", "init", "doctor", "boards", "ops", "data", "train", "rate", "quantize"),
     *("generate", "build", "run", "verify", "profile", "evaluate", "diff", "bench", "cost"),
-    *("report", "export"),
+    *("report", "export", "import"),
 )
 
 HEAVY = ("torch", "numpy", "scipy", "onnxruntime", "tflite_micro", "deap", "jinja2", "soundfile", "elftools")

@@ -27,6 +27,7 @@ from tinydsn.cli import (
     evaluate,
     export,
     generate,
+    import_,
     init,
     ops,
     profile,
@@ -69,9 +70,10 @@ VERBS = (
     cost,
     report,
     export,
+    import_,
 )
 for verb in VERBS:
-    app.command(name=verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
+    app.command(name=verb.__name__.rsplit(".", 1)[-1].rstrip("_"), epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(search.app, name="search", epilog=search.EXAMPLE)
 
 

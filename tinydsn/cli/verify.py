@@ -43,9 +43,21 @@ def command(
         if not named:
             raise ConfigError(f"{option} names nothing (leave it out for all)")
     result = api.verify(model, wav, boards, patterns, frames=frames, progress=say, kernels=kernels)
-    emit(result if as_json else {**result, "results": verification_rows(result["results"])}, as_json)
+    emit(result if as_json else readable(result), as_json)
     if not passed(result, allow_skip):
         raise typer.Exit(1)
+
+
+def readable(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result for people: without the columns that say nothing, and a Renode that is missing in a line."""
+    second = result.get("renode", [])
+    if second and all(row["status"] == "skipped" for row in second):
+        second = second[0]["reason"]
+    return {
+        **result,
+        "results": verification_rows(result["results"]),
+        **({"renode": second} if second else {}),
+    }
 
 
 def split(values: list[str]) -> list[str]:

@@ -11,21 +11,25 @@ CLAMP = "tinydsn_clamp"
 def _sum(request: Request, verb: str) -> Call:
     sizes = {"b_size": request.input(1).size, "verb": verb}
     limits = {"low": request.integer("activation_min"), "high": request.integer("activation_max")}
-    if request.output.dtype == "int16":
-        return Call("add", {**sizes, **limits}, kernels=("tinydsn_add_s16", CLAMP))
+    wide, scaled = request.output.dtype == "int16", "left_shift" in request.operator.attributes
+    if wide and not scaled:
+        return Call("add", {**sizes, **limits, "scaled": False}, kernels=("tinydsn_add_s16", CLAMP))
     names = [f"{name}{number}" for number in (1, 2) for name in ("offset", "multiplier", "shift")]
     names += ["left_shift", "output_offset", "output_multiplier", "output_shift"]
     fields = {name: request.integer(name) for name in names} | limits
+    if wide:
+        return Call("add", {**sizes, "fields": fields, "scaled": True}, kernels=("tinydsn_add_scaled_s16",))
     plain = verb == "add" and request.input(1).size == request.output.size
     theirs = {"auto": request.target.mve, "tinydsn": False, "cmsis-nn": True}[request.target.kernels]
     kernels = () if plain and theirs else ("tinydsn_add_s8", CLAMP)
     fields |= sum_line(request, 1 if verb == "add" else -1)
-    return Call("add", {**sizes, "fields": fields, "cmsis": plain and theirs}, kernels=kernels)
+    values = {**sizes, "fields": fields, "cmsis": plain and theirs, "scaled": True}
+    return Call("add", values, kernels=kernels)
 
 
 def add(request: Request) -> Call:
-    """int16: saturating sum. int8: ours, with a third of the instructions of CMSIS-NN's; but with MVE
-    ``arm_elementwise_add_s8`` where b does not repeat."""
+    """int16: saturating sum, or ``tinydsn_add_scaled_s16`` for several scales. int8: ours, with a third of
+    the instructions of CMSIS-NN's; but with MVE ``arm_elementwise_add_s8`` where b does not repeat."""
     return _sum(request, "add")
 
 

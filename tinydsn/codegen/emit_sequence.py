@@ -45,14 +45,19 @@ def layer_norm(request: Request) -> Call:
 
 
 def softmax(request: Request) -> Call:
-    """``tinydsn_softmax_s16``; all softmaxes share one pair of tables."""
+    """``tinydsn_softmax_s16``; all softmaxes share one pair of tables. int8: CMSIS-NN ``arm_softmax_s8``."""
     columns = request.output.shape[-1]
+    if request.output.dtype == "int8":
+        narrow = {name: request.integer(name) for name in ("multiplier", "shift", "diff_min")}
+        size = {"narrow": True, "rows": request.output.size // columns, "columns": columns}
+        return Call("softmax", {**size, **narrow})
     exp, reciprocal = (request.graph.constants[name] for name in request.operator.inputs[1:3])
     arrays = (
         Array(_shared(request, "exp", exp), pack_segments(exp), "exp(x) for x from -10 to 0, segments"),
         Array(_shared(request, "reciprocal", reciprocal), reciprocal, "1 / (1 + x) for x from 0 to 1"),
     )
     values = {
+        "narrow": False,
         "rows": request.output.size // columns,
         "columns": columns,
         "multiplier": request.integer("multiplier"),

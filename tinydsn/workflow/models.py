@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from quant.errors import ModelFileError
 from quant.graph import IntegerGraph
-from quant.model_file import load
+from quant.model_file import load, to_bytes
 from quant.nearest import nearest, unknown
 
 
@@ -38,7 +39,8 @@ def checkpoint_path(text: str) -> Path | None:
 
 
 def load_model(text: str) -> Model:
-    """An integer graph by file, by checkpoint (the graph beside it), or by a shipped model's name.
+    """An integer graph by file, by checkpoint (the graph beside it), or by a shipped model's name; a
+    ``.tflite`` file is imported, its SHA-256 that of the graph's file.
 
     Raises ModelFileError when there is none.
     """
@@ -51,6 +53,8 @@ def load_model(text: str) -> Model:
         )
     if not path.is_file():
         raise ModelFileError(_no_model(text))
+    if path.suffix == ".tflite":
+        return _imported(path)
     graph, sha256 = load(path)
     return Model(graph, path, sha256)
 
@@ -68,3 +72,10 @@ def _no_model(text: str) -> str:
         near = nearest(path.stem, [file.stem for file in path.parent.glob(f"*{path.suffix}")])
         return f"{text}: no such file" + (f", did you mean {near + path.suffix!r}?" if near else "")
     return unknown("model", text, pretrained(), "a .tdsn file, or a checkpoint")
+
+
+def _imported(path: Path) -> Model:
+    from tinydsn.workflow.importing import read_tflite
+
+    graph = read_tflite(path).graph
+    return Model(graph, path, hashlib.sha256(to_bytes(graph)).hexdigest())
