@@ -30,7 +30,7 @@ $(VENV)/.system: tools/system-packages.sh
 	touch $@
 
 $(VENV)/.packages: $(VENV)/.system pyproject.toml constraints.txt
-	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[metrics,oracle,pictures,docs,dev]'
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[metrics,oracle,pictures,docs,keywords,dev]'
 	touch $@
 
 demo: setup

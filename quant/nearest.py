@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
+from types import ModuleType
 
 LISTED = 16
 """More names than these are only listed where none of them is near."""
 
 
-def nearest(text: str, legal: Iterable[str], cutoff: float = 0.6) -> str | None:
+def nearest(text: str, legal: Iterable[str], cutoff: float = 0.65) -> str | None:
     """The legal name that ``text`` most resembles (`difflib`, in any case of letters), or None."""
     names = {name.lower(): name for name in legal}
     near = get_close_matches(text.lower(), names, 1, cutoff)
     return names[near[0]] if near else None
 
 
-def did_you_mean(text: str, legal: Iterable[str], cutoff: float = 0.6) -> str:
+def did_you_mean(text: str, legal: Iterable[str], cutoff: float = 0.65) -> str:
     """``, did you mean 'x'?``; nothing where no name is near."""
     near = nearest(text, legal, cutoff)
     return f", did you mean {near!r}?" if near else ""
+
+
+def functions_of(module: ModuleType) -> list[str]:
+    """The names of a module that stand for a function."""
+    return [name for name, value in vars(module).items() if inspect.isfunction(value)]
 
 
 def unknown(what: str, text: str, legal: Iterable[str], further: str = "") -> str:

@@ -134,7 +134,10 @@ class Pipeline:
         features = self.front.analysis(hop)
         shape = self.graph.tensors[self.graph.inputs[0]].shape
         frame = self.network.step(features.reshape(shape), forced=forced)
-        return self.front.synthesis(frame.outputs[0].reshape(-1)), frame.gates
+        values = frame.outputs[0].reshape(-1)
+        if self.front.config.masks:
+            return self.front.synthesis(values), frame.gates
+        return filled(values, self.hop), frame.gates
 
     def run(
         self,
@@ -165,6 +168,11 @@ class Pipeline:
 def hop_of(graph: Graph) -> int:
     """Samples a call of process() takes: the front end's hop, or the length of a raw model's frame."""
     return graph.frontend.hop if graph.frontend else graph.tensors[graph.inputs[0]].size
+
+
+def filled(values: np.ndarray, hop: int) -> np.ndarray:
+    """int16 [n] numbers that a network answers with -> int16 [hop], zeros behind them."""
+    return np.concatenate([values, np.zeros(hop - len(values), np.int16)])
 
 
 def split_hops(pcm: np.ndarray, hop: int) -> np.ndarray:

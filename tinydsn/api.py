@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quant.errors import BoardError, ConfigError, TinydsnError
+from quant.errors import BoardError, ConfigError
 from quant.model_file import check_output, write_atomically
 
 if TYPE_CHECKING:
@@ -395,7 +395,4 @@ def demo(wav: Path | None, snr: float, output: Path, progress: Say | None = None
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """JSON, replaced as a whole."""
-    try:
-        write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise TinydsnError(f"{path}: cannot be written ({error.strerror})") from error
+    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())

@@ -70,6 +70,12 @@ static void run_clip(const tinydsn_host_network *network, const tinydsn_host_cli
         frame(network, clip->forced == NULL ? NULL : clip->forced + i, &gates);
         int16_t *out = clip->out + (int64_t)i * network->hop;
 #if TINYDSN_HOST_FRONTEND
+        if (network->answers != 0) {
+            memcpy(out, result, (size_t)network->answers * sizeof(int16_t));
+            memset(out + network->answers, 0, (size_t)(network->hop - network->answers) * sizeof(int16_t));
+            clip->gates[i] = gates;
+            continue;
+        }
         const int32_t *lines = clip->spectra + i * (int64_t)(sizeof spectrum / sizeof *spectrum);
         memcpy(spectrum, lines, sizeof spectrum); /* all that synthesis takes from analysis */
         tinydsn_frontend_synthesis(&front, result, out, spectrum);

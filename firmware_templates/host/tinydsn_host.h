@@ -21,6 +21,7 @@ typedef struct {
     int64_t input, output; /* places */
     int32_t input_size;    /* elements of the network's input: features, or a hop of PCM */
     int32_t hop;
+    int32_t answers; /* elements of the output that go out as they are, zeros behind them; 0: a mask */
 } tinydsn_host_network;
 
 /* One recording from a reset state; with a front end `input` is its features, without one the PCM. */

@@ -8,7 +8,7 @@ from typing import Any
 from quant.errors import ConfigError
 from quant.nearest import unknown
 
-KINDS = ("stft-mask",)
+MASK, FEATURES = KINDS = ("stft-mask", "stft-features")
 WINDOWS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 OVERLAPS = (2, 4, 8)
 SAMPLE_RATES = (8000, 192000)
@@ -19,12 +19,14 @@ ARITHMETIC = 2
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """A short-time Fourier transform in front of a network that computes a mask.
+    """A short-time Fourier transform in front of a network that computes a mask, or other numbers.
 
     The real meaning, with x in [-1, 1) and a periodic square-root Hann window w on both sides:
     ``X = rfft(w * x)``, the network sees ``|X[k]| ** compression`` and answers ``mask[k]`` in [0, 1];
     the output is the overlap-add of ``w * irfft(mask * X)`` (scaled by ``2 * hop / window``). On the
     device features are int16 with scale ``2 ** -feature_fraction_bits`` and masks are int16 Q15.
+    That is the kind ``stft-mask``. With ``stft-features`` there is no way back to PCM: the network answers up
+    to ``hop`` numbers in [-1, 1), and these, in Q15 and followed by zeros, are the hop of output.
 
     sample_rate: samples a second. window, hop: samples. bins: leading spectrum lines given to the
     network, window / 2 or window / 2 + 1; the lines from ``bins`` on are zero in the output.
@@ -73,9 +75,19 @@ class FrontEnd:
         return self.window // self.hop
 
     @property
-    def latency(self) -> int:
-        """Samples by which the output lags the input of the same call, window - hop."""
+    def past(self) -> int:
+        """Samples before the new ones that the window holds: window - hop."""
         return self.window - self.hop
+
+    @property
+    def latency(self) -> int:
+        """Samples by which output PCM lags the input of the same call; 0 where the output is no PCM."""
+        return self.past if self.masks else 0
+
+    @property
+    def masks(self) -> bool:
+        """Whether the network's output is a mask, and PCM comes out."""
+        return self.kind == MASK
 
     def to_json(self) -> dict[str, Any]:
         """The settings and the version of their arithmetic as plain values, for ``from_json``."""

@@ -41,9 +41,9 @@ class FrontEndReference:
 
     def reset(self) -> None:
         """Forget all past samples."""
-        self.history = np.zeros(self.config.latency, dtype=np.int16)
+        self.history = np.zeros(self.config.past, dtype=np.int16)
         self._half = 1 << (self.numbers.accumulator_bits - 1)
-        self.overlap = np.full(self.config.latency, self._half, dtype=np.int64)
+        self.overlap = np.full(self.config.past, self._half, dtype=np.int64)
         self.spectrum = np.zeros((2, self.config.window // 2), dtype=np.int64)
 
     def analysis(self, pcm_hop: np.ndarray) -> np.ndarray:

@@ -152,7 +152,7 @@ def _curve(knots: np.ndarray) -> np.ndarray:
 
 def front_end_memory(config: FrontEnd) -> FrontEndMemory:
     """Bytes of state, spectrum and scratch in generated C for ``config``."""
-    state = 2 * config.latency + 4 * config.latency
+    state = 2 * config.past + 4 * config.past
     return FrontEndMemory(state=state, spectrum=4 * config.window, scratch=0, alignment=STATE_ALIGNMENT)
 
 

@@ -75,7 +75,9 @@ def test_an_unknown_model_names_the_nearest(wav: Path, refused: Refused) -> None
     )
     assert "ffmpeg" not in refused("verify", "gone.tdsn", "--wav", wav)
     # A folder that is not there is not taken for a model without a board.
-    assert refused("build", "firmware").startswith("error: firmware: no such model (must be a .tdsn file, ")
+    assert refused("build", "firmware") == (
+        "error: unknown model 'firmware' (must be dsn-s, a .tdsn file, or a checkpoint)"
+    )
 
 
 def truncated(data: bytes) -> bytes:

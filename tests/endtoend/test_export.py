@@ -140,9 +140,9 @@ REFUSALS = {
         "`--bits close` writes the same function with other roundings"
     ),
     ("dsn-s", "-o", "x.onnx"): "x.onnx: must end with .tflite",
-    ("dsn-s", "-o", "x.tflite", "--to", "onnx"): "--to is 'onnx' (must be tflite)",
-    ("dsn-s", "-o", "x.tflite", "--bits", "most"): "--bits is 'most' (must be equal or close)",
-    ("dsn-s", "-o", "x.tflite", "--gates", "all"): "--gates is 'all' (must be min or max)",
+    ("dsn-s", "-o", "x.tflite", "--to", "onnx"): "unknown --to 'onnx' (must be tflite)",
+    ("dsn-s", "-o", "x.tflite", "--bits", "most"): "unknown --bits 'most' (must be equal or close)",
+    ("dsn-s", "-o", "x.tflite", "--gates", "all"): "unknown --gates 'all' (must be min or max)",
 }
 
 

@@ -235,7 +235,9 @@ def test_parts_of_the_split_share_no_recording(corpus: Path) -> None:
 
 def test_bad_input(nets: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target, given = f"{nets}:net", options(corpus)
-    assert refusal([target, *given[2:]], capsys) == "Missing option '--corpus'."
+    assert refusal([target, *given[2:]], capsys) == (
+        "Missing option '--corpus'. (see `tinydsn search start --help`)"
+    )
     assert refusal([target, *options(tmp_path)], capsys).startswith(f"{tmp_path}/manifest.csv: no such file")
     assert refusal(["model.tdsn", *given], capsys).startswith("model.tdsn: is an integer graph")
     assert refusal([target, *given, "--board", "mps3"], capsys).startswith("unknown board 'mps3'")
@@ -243,7 +245,7 @@ def test_bad_input(nets: str, corpus: Path, tmp_path: Path, capsys: pytest.Captu
         "population 9 (must be a multiple of 4, at least 8)"
     )
     assert refusal([target, *given, "--quality", "loudness"], capsys) == (
-        "--quality 'loudness' (must be si-sdr or package.module:function)"
+        "unknown quality 'loudness' (must be si-sdr, or package.module:function)"
     )
     assert refusal([target, *given, "--quality", f"{nets}:nothing"], capsys) == (
         f"--quality '{nets}:nothing': {nets} has no function 'nothing'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,16 @@ import pytest
 
 from quant.errors import AudioError, ConfigError
 from tinydsn.audio.corpus import Bank, decode, load_bank, read_manifest, select
-from tinydsn.audio.mixing import MixOptions, active_power, draw, draw_batch, mix, reverberate
+from tinydsn.audio.mixing import (
+    MixOptions,
+    active_power,
+    at_another_speed,
+    draw,
+    draw_batch,
+    mix,
+    reverberate,
+    unaugmented,
+)
 from tinydsn.audio.sources import NOISES, babble, noise
 
 HEADER = "file,type,split,source,licence,speaker,lang,seconds,note\n"
@@ -58,6 +68,36 @@ def test_draw_depends_on_seed_and_step_only() -> None:
     )
     assert not np.array_equal(one[0].noisy, other[0].noisy)
     assert all(m.noisy.shape == m.target.shape == (16000,) and m.noisy.dtype == np.float32 for m in one)
+
+
+def test_speed_changes_pitch_and_length() -> None:
+    wave = np.sin(np.arange(16000) * 2 * np.pi * 400 / 16000) * 9000
+    rng = np.random.default_rng(3)
+    lengths = set()
+    for _ in range(20):
+        played = at_another_speed(wave, rng, 0.3)
+        lengths.add(len(played))
+        assert np.exp(-0.33) < len(played) / 16000 < np.exp(0.33)
+        peak = int(np.abs(np.fft.rfft(played)).argmax()) * 16000 / len(played)
+        assert peak == pytest.approx(400 * 16000 / len(played), rel=5e-3)
+    assert min(lengths) < 14000 and max(lengths) > 18000
+
+
+def test_mixtures_that_measure_are_not_augmented() -> None:
+    speech, disturbance, rooms = bank(1, (90000,)), bank(2, (90000,)), bank(3, (400,))
+    plain = MixOptions(samples=8000, babble_share=0, rir_share=0, clip_share=0, silent_share=0)
+    options = replace(unaugmented(plain), colour_share=0)
+    assert (options.speech_speed, options.noise_speed, options.second_noise_share) == (0, 0, 0)
+    drawn = draw(speech, disturbance, rooms, options, np.random.default_rng(1))
+    rest = drawn.noisy - drawn.target
+    source = disturbance.clip(0).astype(np.float64)
+    match = np.correlate(source, rest - rest.mean(), "valid")
+    start = int(np.abs(match).argmax())
+    assert np.corrcoef(source[start : start + 8000], rest)[0, 1] > 0.999
+    mixed = draw(speech, disturbance, rooms, replace(options, noise_speed=0.3), np.random.default_rng(1))
+    rest = mixed.noisy - mixed.target
+    match = np.correlate(source, rest - rest.mean(), "valid") / (8000 * source.std() * rest.std())
+    assert np.abs(match).max() < 0.9
 
 
 def test_drawn_snr_stays_in_its_range() -> None:

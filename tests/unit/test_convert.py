@@ -263,7 +263,8 @@ def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         quantize(build.graph("one"), [audio()], "w4a4")
     assert str(caught.value) == (
-        "unknown precision 'w4a4' (must be w2 to w8 with a8 or a16, such as w8a16, or a TOML or JSON file)"
+        "unknown precision 'w4a4', did you mean 'w4a8'? (must be w2 to w8 with a8 or a16, such as w8a16, "
+        "or a TOML or JSON file)"
     )
 
 

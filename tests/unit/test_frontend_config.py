@@ -25,7 +25,7 @@ def test_defaults_are_profile_a() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "mel"}, "kind is 'mel' (must be one of stft-mask)"),
+        ({"kind": "mel"}, "kind is 'mel' (must be one of stft-mask, stft-features)"),
         ({"sample_rate": 0}, "sample_rate is 0 (must be in 8000..192000 Hz)"),
         ({"window": 500}, "window is 500 (must be one of 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)"),
         ({"window": 512.0}, "window is 512.0 (must be a whole number)"),

@@ -244,5 +244,5 @@ def test_bad_sizes(values: dict[str, float], expected: str) -> None:
 
 
 def test_unknown_setting() -> None:
-    with pytest.raises(ConfigError, match="unknown model setting 'depth' \\(known: bins, first, "):
+    with pytest.raises(ConfigError, match="unknown model setting 'depth' \\(must be bins, first, "):
         DsnConfig.from_dict({"depth": 3})

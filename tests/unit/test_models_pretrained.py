@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import tinydsn
-from tinydsn.models.checkpoint import card_path, load_checkpoint
+from tinydsn.models.checkpoint import card_path, load_checkpoint, load_network
+from tinydsn.models.sequence import SequenceNet
+from tinydsn.workflow.models import load_model, pretrained_tasks
 
 SHIPPED = sorted((Path(tinydsn.__file__).parent / "pretrained").glob("*.safetensors"))
 
@@ -39,3 +41,21 @@ def test_card_states_an_improvement_and_gates_in_use(path: Path) -> None:
 
 def test_something_is_shipped() -> None:
     assert [path.name for path in SHIPPED] == ["dsn-s.safetensors"]
+
+
+TASKS = pretrained_tasks()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_tasks_files_belong_together(name: str) -> None:
+    network, model = load_network(TASKS[name]), load_model(name)
+    card = json.loads(card_path(TASKS[name]).read_text())
+    assert isinstance(network, SequenceNet) and network.config.task == card["task"] == name
+    assert card["parameters"] == sum(value.numel() for value in network.parameters())
+    assert card["integer"]["sha256"] == model.sha256 and model.graph.name == name
+    assert [row["precision"] for row in card["test"]["rows"]][:2] == ["float", "w8a16"]
+    assert ("caution" in card) == (name == "wake-phrases")
+
+
+def test_a_network_of_each_task_is_shipped() -> None:
+    assert sorted(TASKS) == ["log-mel", "voice-activity", "wake-phrases"]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from report_example import cell, example
 
+from quant.errors import ConfigError
 from tinydsn.report import Memory, OperatorRow, ReportError, render, write_report
 from tinydsn.report.render import render_page
 from tinydsn.report.summary import report_json
@@ -308,6 +309,6 @@ def test_same_data_same_bytes(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError) as caught:
+    with pytest.raises(ConfigError) as caught:
         write_report(example(1.0), tmp_path / "file" / "out")
-    assert str(caught.value).endswith("cannot be written (Not a directory)")
+    assert str(caught.value).endswith(f"cannot be written (Not a directory: {tmp_path / 'file'})")

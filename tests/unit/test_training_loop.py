@@ -144,9 +144,8 @@ def test_training_lowers_the_loss_and_logs(tmp_path: Path) -> None:
 
 def usage_after(guidance: Guidance, steps: int = 60) -> list[float]:
     """Share of the gated compute in use at each step, gates no longer forced and without noise."""
-    recipe = Recipe(
-        SMALL, RECIPE.mix, guidance=guidance, train=TrainOptions(batch=2, windows=(512,), rate=4e-3)
-    )
+    options = TrainOptions(batch=2, windows=(512,), rate=4e-3, policy_rate=5.0)
+    recipe = Recipe(SMALL, RECIPE.mix, guidance=guidance, train=options)
     run, made = new_run(recipe), data(recipe)
     return [loop.train_step(run, made.batch(step), recipe, 0.8)["used"] for step in range(steps)]
 
@@ -204,7 +203,7 @@ def test_recipe_file(tmp_path: Path) -> None:
     assert recipe.model.hidden == 8 and recipe.mix.snr_low == 0 and recipe.gates.open == 0.2
     assert recipe.guidance.kind == "constant" and recipe.train.bf16 is True
     assert recipe.train.windows == (512,) and recipe.train.batch == TrainOptions().batch
-    assert recipe.steps == 75
+    assert recipe.steps == 300
 
 
 @pytest.mark.parametrize(

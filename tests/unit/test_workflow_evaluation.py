@@ -143,9 +143,9 @@ def test_stored_files_are_not_computed_again(
     ran: list[str] = []
     original = measurement.measure_pair
 
-    def counting(bench: Any, pair: Any, save: Path | None, known: Any) -> dict[str, Any]:
+    def counting(bench: Any, pair: Any, save: Path | None, known: Any, check: bool) -> dict[str, Any]:
         ran.append(pair.name)
-        return original(bench, pair, save, known)
+        return original(bench, pair, save, known, check)
 
     monkeypatch.setattr(evaluation, "measure_pair", counting)
     assert measured(subject, pairs).rows == first.rows and ran == []

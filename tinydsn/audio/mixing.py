@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tinydsn.audio.corpus import RATE, Bank
 
+SPEEDS = 40
+"""Speeds are multiples of 1 / SPEEDS, so that the ratio of the rates is of small numbers."""
 EARLY = RATE * 50 // 1000
 """Reflections up to this many samples after the direct sound stay in the target."""
 
@@ -23,6 +26,8 @@ class MixOptions:
     level_low, level_high   RMS of the mixture, uniform, in dB below full scale
     babble_share         share of mixtures whose noise is other voices of the same bank
     voices_low, voices_high   number of those voices, uniform
+    speech_speed, noise_speed   speech and noise are played up to ``exp(speed)`` times faster or slower
+    second_noise_share   share of mixtures with noise that has a second noise added to it
     colour_share         share of speech and of noise (drawn apart) that goes through a random filter
     clip_share           share of mixtures whose noisy wave is clipped
     silent_share         share of mixtures without speech: their target is silence
@@ -38,9 +43,17 @@ class MixOptions:
     babble_share: float = 0.15
     voices_low: int = 2
     voices_high: int = 8
-    colour_share: float = 0.3
+    speech_speed: float = 0.15
+    noise_speed: float = 0.35
+    second_noise_share: float = 0.4
+    colour_share: float = 0.5
     clip_share: float = 0.05
     silent_share: float = 0.03
+
+
+def unaugmented(options: MixOptions) -> MixOptions:
+    """The options for mixtures that measure: without what only makes much of a small corpus."""
+    return replace(options, speech_speed=0.0, noise_speed=0.0, second_noise_share=0.0, colour_share=0.3)
 
 
 @dataclass(frozen=True)
@@ -89,25 +102,41 @@ def reverberate(speech: np.ndarray, rir: np.ndarray) -> tuple[np.ndarray, np.nda
     return wet.astype(np.float32), early.astype(np.float32)
 
 
-def _fill(bank: Bank, rng: np.random.Generator, samples: int, gaps: bool) -> np.ndarray:
+def at_another_speed(wave: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+    """``wave`` played up to ``exp(most)`` times faster or slower, and higher or lower with it.
+
+    Speed perturbation (Ko et al. 2015): few voices and noises become many.
+    """
+    from scipy.signal import resample_poly
+
+    up = round(SPEEDS * float(np.exp(rng.uniform(-most, most))))
+    return resample_poly(wave.astype(np.float32), up, SPEEDS).astype(np.float32)
+
+
+def _fill(bank: Bank, rng: np.random.Generator, samples: int, gaps: bool, speed: float) -> np.ndarray:
     """Random clips end to end (speech with pauses between), cut to ``samples``, in [-1, 1)."""
     out = np.zeros(samples, np.float32)
     position = int(rng.integers(0, RATE // 2)) if gaps else 0
     while position < samples:
         clip = bank.clip(int(rng.integers(len(bank))))
-        spare = len(clip) - (samples - position)
+        wanted = math.ceil((samples - position) * math.exp(speed)) if speed else samples - position
+        spare = len(clip) - wanted
         start = int(rng.integers(0, spare + 1)) if spare > 0 else 0
-        piece = clip[start : start + samples - position]
+        piece = clip[start : start + wanted]
+        if speed:
+            piece = at_another_speed(piece, rng, speed)[: samples - position]
         out[position : position + len(piece)] = piece
         position += len(piece) + (int(rng.integers(RATE // 10, RATE)) if gaps else 0)
     return out / 32768
 
 
-def babble(speech: Bank, rng: np.random.Generator, samples: int, voices: int) -> np.ndarray:
+def babble(
+    speech: Bank, rng: np.random.Generator, samples: int, voices: int, speed: float = 0.0
+) -> np.ndarray:
     """Several voices at once, each at the same power; float32 ``[samples]``."""
     total = np.zeros(samples, np.float32)
     for _ in range(voices):
-        voice = _fill(speech, rng, samples, gaps=False)
+        voice = _fill(speech, rng, samples, False, speed)
         power = active_power(voice)
         total += voice / np.float32(np.sqrt(power)) if power > 0 else voice
     return total / np.float32(voices)
@@ -132,14 +161,27 @@ def clipped(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(wave, -limit, limit)
 
 
-def draw(speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.random.Generator) -> Mixture:
-    """One random mixture; the same generator state gives the same mixture."""
-    clean = _fill(speech, rng, options.samples, gaps=True)
+def _disturbance(speech: Bank, noise: Bank, options: MixOptions, rng: np.random.Generator) -> np.ndarray:
+    """Babble, or noise, at times with a second noise 5 dB louder to 10 dB softer than it."""
     if rng.random() < options.babble_share:
         voices = int(rng.integers(options.voices_low, options.voices_high + 1))
-        disturbance = babble(speech, rng, options.samples, voices)
-    else:
-        disturbance = _fill(noise, rng, options.samples, gaps=False)
+        return babble(speech, rng, options.samples, voices, options.speech_speed)
+    first = _fill(noise, rng, options.samples, False, options.noise_speed)
+    # Where there never is a second noise nothing is drawn for it: mixtures that measure stay as they were.
+    if not options.second_noise_share or rng.random() >= options.second_noise_share:
+        return first
+    second = _fill(noise, rng, options.samples, False, options.noise_speed)
+    powers = active_power(first), active_power(second)
+    if not all(powers):
+        return first + second
+    gain = np.sqrt(powers[0] / powers[1]) * 10 ** (rng.uniform(-10, 5) / 20)
+    return first + np.float32(gain) * second
+
+
+def draw(speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.random.Generator) -> Mixture:
+    """One random mixture; the same generator state gives the same mixture."""
+    clean = _fill(speech, rng, options.samples, True, options.speech_speed)
+    disturbance = _disturbance(speech, noise, options, rng)
     if rng.random() < options.silent_share:
         clean = np.zeros_like(clean)
     if rng.random() < options.colour_share:

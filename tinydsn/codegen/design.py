@@ -185,7 +185,10 @@ def _pointed_constants(graph: IntegerGraph, calls: Mapping[str, Call], owner: Ma
 
 
 def check_interface(graph: IntegerGraph) -> None:
-    """Raise GraphError unless the graph has one int16 input, one int16 output of a hop, and <= 32 gates."""
+    """Raise GraphError unless the graph has one int16 input, one int16 output of a hop, and <= 32 gates.
+
+    Behind a front end without a mask the output may be shorter than a hop.
+    """
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise GraphError(
             f"graph {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs "
@@ -194,7 +197,9 @@ def check_interface(graph: IntegerGraph) -> None:
     frontend = graph.frontend
     source, result = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     wanted = frontend.bins if frontend else source.size
-    for tensor in (source, result):
+    checked = [(source, wanted)]
+    checked.append((result, wanted if frontend is None or frontend.masks else min(result.size, frontend.hop)))
+    for tensor, wanted in checked:
         if tensor.dtype != "int16" or tensor.size != wanted:
             raise GraphError(
                 f"graph {graph.name!r}: tensor {tensor.name!r} is {tensor.dtype} of {tensor.size} elements "

@@ -67,6 +67,7 @@ def common_values(made: Design, labels: Labels) -> dict[str, Any]:
         "board": comment_safe(labels.board),
         "frontend": graph.frontend,
         "hop": hop_of(graph),
+        "outputs": graph.tensors[graph.outputs[0]].size,
         "sample_rate": graph.frontend.sample_rate if graph.frontend else RAW_SAMPLE_RATE,
         "gates": graph.gates,
         "weight_bytes": made.weight_bytes,
@@ -172,16 +173,20 @@ def frame(made: Design) -> list[str]:
     """Lines of tinydsn_process()."""
     graph = made.graph
     source, result = made.pointer(graph.inputs[0]), made.pointer(graph.outputs[0])
+    first = f"memcpy({source}, in, TINYDSN_HOP * sizeof *in);"
+    last = [f"memcpy(out, {result}, TINYDSN_HOP * sizeof *out);"]
     if graph.frontend:
         first = f"tinydsn_frontend_analysis(frontend_state(ctx), in, {source}, frontend_spectrum(ctx));"
-        last = f"tinydsn_frontend_synthesis(frontend_state(ctx), {result}, out, frontend_spectrum(ctx));"
-    else:
-        first = f"memcpy({source}, in, TINYDSN_HOP * sizeof *in);"
-        last = f"memcpy(out, {result}, TINYDSN_HOP * sizeof *out);"
+        last = [f"tinydsn_frontend_synthesis(frontend_state(ctx), {result}, out, frontend_spectrum(ctx));"]
+    if graph.frontend and not graph.frontend.masks:
+        last = [
+            f"memcpy(out, {result}, TINYDSN_OUTPUTS * sizeof *out);",
+            "memset(out + TINYDSN_OUTPUTS, 0, (TINYDSN_HOP - TINYDSN_OUTPUTS) * sizeof *out);",
+        ]
     lines = [f"    {first}"]
     for node in graph.nodes:
         lines += _branch(made, node) if isinstance(node, Branch) else _call(made, node, "    ")
-    lines.append(f"    {last}")
+    lines += [f"    {line}" for line in last]
     return lines + [f"    {_copy(made, state, new)}" for state, new in state_copies(graph, made.plan)]
 
 

@@ -57,6 +57,7 @@ class _Network(ctypes.Structure):
         ("output", ctypes.c_int64),
         ("input_size", ctypes.c_int32),
         ("hop", ctypes.c_int32),
+        ("answers", ctypes.c_int32),
     )
 
 
@@ -135,6 +136,7 @@ def run(
         program.output,
         program.input_size,
         program.hop,
+        0 if graph.frontend is None or graph.frontend.masks else graph.tensors[graph.outputs[0]].size,
     )
     pcm = [np.empty(clip.frames * program.hop, np.int16) for clip in clips]
     gates = [np.empty(clip.frames, np.uint32) for clip in clips]

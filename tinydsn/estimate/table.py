@@ -132,7 +132,8 @@ def record(table: CostTable, graph: IntegerGraph) -> None:
         if counts is not None and np.any(counts > 0):
             _note(table, key, float(np.mean(counts[counts > 0])))
     if graph.frontend is not None:
-        front = float(np.mean(columns[FIRST] + columns[LAST]))
+        # There is no way back to PCM behind a front end without a mask.
+        front = float(np.mean(columns[FIRST] + columns.get(LAST, 0)))
         table.entries.setdefault(front_end_key(project.design, table.board), front)
     # The first measurement of anything stays, so that costs do not depend on what was measured after it.
     table.entries = _runtime(graph, columns["runtime"].astype(np.float64), run.gates) | table.entries

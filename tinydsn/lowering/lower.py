@@ -39,12 +39,23 @@ def lower(
     check(graph)
     graph = simplify(graph)
     _check_constraints(graph)
-    if frontend is not None and graph.tensors[graph.outputs[0]].size != frontend.bins:
+    _check_output(graph)
+    return graph
+
+
+def _check_output(graph: Graph) -> None:
+    """Raise ConfigError for an output that its front end cannot take."""
+    frontend, output = graph.frontend, graph.tensors[graph.outputs[0]]
+    if frontend is not None and frontend.masks and output.size != frontend.bins:
         raise ConfigError(
-            f"the step's output has shape {graph.tensors[graph.outputs[0]].shape} but the front end has "
+            f"the step's output has shape {output.shape} but the front end has "
             f"{frontend.bins} bins (must be a mask of as many elements)"
         )
-    return graph
+    if frontend is not None and not frontend.masks and output.size > frontend.hop:
+        raise ConfigError(
+            f"the step's output has shape {output.shape} but a hop has {frontend.hop} samples (must be at "
+            "most as many elements)"
+        )
 
 
 def _check_constraints(graph: Graph) -> None:

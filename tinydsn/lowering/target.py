@@ -9,7 +9,7 @@ import sys
 import torch
 
 from quant.errors import ConfigError
-from quant.nearest import did_you_mean
+from quant.nearest import did_you_mean, functions_of
 
 Example = torch.Tensor | tuple[torch.Tensor, ...]
 EXAMPLE = "mypackage.nets:denoiser"
@@ -37,7 +37,7 @@ def load_target(target: str) -> tuple[torch.nn.Module, Example]:
         ) from error
     function = getattr(python_module, function_name, None)
     if not callable(function):
-        hint = did_you_mean(function_name, vars(python_module))
+        hint = did_you_mean(function_name, functions_of(python_module))
         raise ConfigError(
             f"module {module_name!r} has no function {function_name!r}{hint} (target {target!r})"
         )

@@ -22,10 +22,13 @@ from quant.learned import LearnedScale
 from quant.precision import LEGAL
 from tinydsn.audio.files import replace_file
 from tinydsn.models.dsn import Dsn, DsnConfig
+from tinydsn.models.sequence import BINS, SequenceConfig, SequenceNet
 
 FORMAT = "tinydsn-checkpoint-1"
 SCALE = "scale/"
 """Beginning of the names of learned scales."""
+
+Network = Dsn | SequenceNet
 
 
 def card_path(path: Path) -> Path:
@@ -34,7 +37,7 @@ def card_path(path: Path) -> Path:
 
 
 def save_checkpoint(
-    model: Dsn,
+    model: Network,
     path: Path | str,
     card: dict[str, Any] | None = None,
     scales: Mapping[str, LearnedScale] | None = None,
@@ -47,7 +50,7 @@ def save_checkpoint(
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = json.dumps(asdict(model.config), sort_keys=True)
-    metadata = {"format": FORMAT, "model": "dsn", "config": config}
+    metadata = {"format": FORMAT, "model": _kind(model), "config": config}
     if scales:
         tensors |= {f"{SCALE}{name}": torch.tensor(learned.scale) for name, learned in scales.items()}
         widths = {name: learned.bits for name, learned in scales.items()}
@@ -65,8 +68,29 @@ def _ordered(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
+def _kind(model: Network) -> str:
+    return "dsn" if isinstance(model, Dsn) else "sequence"
+
+
+def features_of(model: Network) -> int:
+    """Elements of the frame that the streaming step of ``model`` takes."""
+    return model.config.bins if isinstance(model, Dsn) else BINS
+
+
 def load_checkpoint(path: Path | str) -> Dsn:
-    """The model of a checkpoint, in evaluation mode.
+    """The enhancement network of a checkpoint, in evaluation mode; raises ModelFileError as `load_network`
+    does, and for a network of another task."""
+    model = load_network(path)
+    if not isinstance(model, Dsn):
+        raise ModelFileError(
+            f"{path}: is a network for {model.config.task}, which enhances nothing (must be a checkpoint of "
+            "an enhancement network here)"
+        )
+    return model
+
+
+def load_network(path: Path | str) -> Network:
+    """The model of a checkpoint, for any task, in evaluation mode.
 
     Raises ModelFileError when the file is missing, truncated, damaged, no checkpoint of this program, or
     when its weights do not fit its configuration or hold a value that is not finite.
@@ -74,7 +98,7 @@ def load_checkpoint(path: Path | str) -> Dsn:
     path = Path(path)
     metadata, tensors = _read(path)
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(SCALE)}
-    model = Dsn(_config(path, metadata.get("config", "")))
+    model = _made(path, metadata["model"], metadata.get("config", ""))
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if wanted != found:
@@ -130,18 +154,20 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ModelFileError(
             f"{path}: damaged or no safetensors file ({error}); copy or download it again"
         ) from None
-    if metadata.get("format") != FORMAT or metadata.get("model") != "dsn":
+    if metadata.get("format") != FORMAT or metadata.get("model") not in ("dsn", "sequence"):
         raise ModelFileError(
             f"{path}: not a tinydsn checkpoint (format is {metadata.get('format')!r}, must be {FORMAT!r})"
         )
     return metadata, tensors
 
 
-def _config(path: Path, text: str) -> DsnConfig:
+def _made(path: Path, kind: str, text: str) -> Network:
     try:
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError("not a table of settings")
-        return DsnConfig.from_dict(values)
+        if kind == "sequence":
+            return SequenceNet(SequenceConfig.from_dict(values))
+        return Dsn(DsnConfig.from_dict(values))
     except (ValueError, ConfigError) as error:
         raise ModelFileError(f"{path}: the configuration in its header is damaged ({error})") from None

@@ -48,18 +48,15 @@ def write_report(data: ReportData, folder: Path) -> Path:
     """Write ``report.html`` and ``report.json`` into ``folder``; the path of the page.
 
     Each file is replaced as a whole. Raises ReportError where the page would be above 5 MB even with the
-    shortest excerpt, or where the folder cannot be written.
+    shortest excerpt, ConfigError where the folder cannot be written.
     """
     folder = Path(folder)
     numbers = report_json(data)
     page = render_page(data, numbers).encode()
     content = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     path = folder / "report.html"
-    try:
-        replace_file(folder / "report.json", content.encode())
-        replace_file(path, page)
-    except OSError as error:
-        raise ReportError(f"{error.filename or folder}: cannot be written ({error.strerror})") from error
+    replace_file(folder / "report.json", content.encode())
+    replace_file(path, page)
     return path
 
 

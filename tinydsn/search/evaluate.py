@@ -11,7 +11,7 @@ from quant.calibrate import Range, input_frames
 from quant.convert import convert
 from quant.frontend import FrontEndReference
 from quant.graph import Graph, IntegerGraph
-from quant.reference import Executor, hop_of, split_hops
+from quant.reference import Executor, filled, hop_of, split_hops
 from tinydsn.estimate.host import Outcome
 from tinydsn.estimate.predict import Prediction
 from tinydsn.search.clips import Clip, Clips
@@ -106,7 +106,7 @@ def float_output(graph: Graph, pcm: np.ndarray) -> Outcome:
         values = np.clip(np.rint(made.outputs[0].reshape(-1) * 32768), -32768, 32767).astype(np.int16)
         if front is not None:
             front.analysis(hop)
-            values = front.synthesis(values)
+            values = front.synthesis(values) if front.config.masks else filled(values, front.config.hop)
         waves.append(values)
         gates.append(made.gates)
     return Outcome(np.concatenate(waves), np.array(gates))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from quant.errors import ConfigError
-from quant.nearest import did_you_mean, unknown
+from quant.nearest import did_you_mean, functions_of, unknown
 from tinydsn.audio.metrics import si_sdr
 from tinydsn.search.clips import Clip
 
@@ -57,7 +57,7 @@ def load_quality(text: str) -> Quality:
             f"--quality {text!r}: cannot import {module_name} ({type(error).__name__}: {error})"
         ) from None
     if not callable(function):
-        hint = did_you_mean(name, vars(sys.modules[module_name]))
+        hint = did_you_mean(name, functions_of(sys.modules[module_name]))
         raise ConfigError(f"--quality {text!r}: {module_name} has no function {name!r}{hint}")
 
     def checked(enhanced: Sequence[np.ndarray], clips: Sequence[Clip]) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from quant.errors import ConfigError
-from tinydsn.audio.mixing import draw_batch
+from tinydsn.audio.mixing import draw_batch, unaugmented
 from tinydsn.training.pool import (
     Banks,
     PoolOptions,
@@ -73,10 +73,11 @@ def from_banks(train: Banks, valid: Banks, recipe: Recipe) -> TrainingData:
     """Training on new mixtures of decoded clips."""
     seed, size = recipe.train.seed, recipe.train.batch
     longer = replace(recipe, mix=replace(recipe.mix, samples=POLICY_SAMPLES))
+    heard = replace(recipe, mix=unaugmented(recipe.mix))
     return TrainingData(
         lambda step: mixed_batch(train, recipe, seed, step, size),
         lambda step: mixed_batch(train, longer, POLICY_SEED + seed, step, POLICY_CLIPS),
-        mixed_batch(valid, recipe, 0, 0, VALID_MIXTURES),
+        mixed_batch(valid, heard, 0, 0, VALID_MIXTURES),
     )
 
 

@@ -99,7 +99,8 @@ class Recipe:
         return tables
 
 
-def _table(kind: type[Any], values: Any, where: str) -> Any:
+def settings(kind: type[Any], values: Any, where: str) -> Any:
+    """A dataclass of settings from a table. Raises ConfigError for an unknown or ill-typed one."""
     known = kind.__dataclass_fields__
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must be a table of settings")
@@ -135,7 +136,7 @@ def read_recipe(path: Path) -> Recipe:
     for name in tables:
         if name not in kinds:
             raise ConfigError(f"{path}: {unknown('table', name, kinds)}")
-    read = {name: _table(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
+    read = {name: settings(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
     try:
         return Recipe(**read)
     except ConfigError as error:

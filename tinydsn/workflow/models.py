@@ -13,6 +13,8 @@ from quant.graph import IntegerGraph
 from quant.model_file import load, to_bytes
 from quant.nearest import nearest, unknown
 
+_SHIPPED = "pretrained"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -24,14 +26,23 @@ class Model:
 
 
 def pretrained() -> Mapping[str, Path]:
-    """Shipped checkpoints by name."""
-    folder = Path(str(resources.files("tinydsn") / "pretrained"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    """Shipped checkpoints of enhancement networks by name."""
+    return _checkpoints(_SHIPPED)
+
+
+def pretrained_tasks() -> Mapping[str, Path]:
+    """Shipped checkpoints of other tasks by name."""
+    return _checkpoints(f"{_SHIPPED}/tasks")
+
+
+def _checkpoints(folder: str) -> Mapping[str, Path]:
+    found = Path(str(resources.files("tinydsn") / folder)).glob("*.safetensors")
+    return {path.stem: path for path in sorted(found)}
 
 
 def checkpoint_path(text: str) -> Path | None:
     """The checkpoint that ``text`` names: a shipped model's name or a .safetensors file; else None."""
-    shipped = pretrained()
+    shipped = {**pretrained(), **pretrained_tasks()}
     if text in shipped:
         return shipped[text]
     path = Path(text)

@@ -39,10 +39,10 @@ def float_graph(target: str) -> Graph:
         return lower(module, example)
     import torch
 
-    from tinydsn.models.checkpoint import load_checkpoint, load_scales
+    from tinydsn.models.checkpoint import features_of, load_network, load_scales
 
-    model = load_checkpoint(checkpoint)
-    graph = lower(model.streaming(), torch.zeros(model.config.bins), name=checkpoint.stem)
+    model = load_network(checkpoint)
+    graph = lower(model.streaming(), torch.zeros(features_of(model)), name=checkpoint.stem)
     return with_learned_scales(graph, load_scales(checkpoint))
 
 

@@ -34,6 +34,7 @@ from tinydsn.search.run import Found, pick, replay, run, table
 from tinydsn.search.score import Genome, Score
 from tinydsn.workflow.models import checkpoint_path
 from tinydsn.workflow.quantization import float_graph
+from tinydsn.workflow.tasks import mix_of, task_of
 
 CLIPS, SECONDS = 64, 4.0
 CALIBRATION_CLIPS = 24
@@ -110,6 +111,7 @@ def search(
     Raises ConfigError for a wrong option, and for a folder with another search, BoardError for a board
     without an emulator, AudioError for a corpus without clips.
     """
+    setup = with_task(setup)
     MeasuredCost(load_board(setup.board))
     load_quality(setup.quality)
     if not (folder / NAME).is_file():
@@ -128,6 +130,22 @@ def search(
     return result
 
 
+def with_task(setup: Setup) -> Setup:
+    """With the quality of the model's task, where none was asked for."""
+    task = task_of(setup.model)
+    return setup if task is None or setup.quality != DEFAULT else replace(setup, quality=task.quality)
+
+
+def drawn(setup: Setup) -> Clips:
+    """The clips of a search: mixtures of the valid split, or examples of the model's task."""
+    samples, task = int(setup.seconds * RATE), task_of(setup.model)
+    if task is None:
+        return draw_clips(setup.corpus, setup.clips, samples, SEARCH_PART)
+    from tinydsn.search.task_clips import draw_task_clips
+
+    return draw_task_clips(task, mix_of(task), setup.corpus, setup.clips, samples, SEARCH_PART)
+
+
 def opened(setup: Setup) -> Problem:
     """Lower the model, and name its genes."""
     graph = lowered(setup.model)
@@ -143,7 +161,7 @@ def prepare(problem: Problem, setup: Setup, folder: Path, say: Say) -> None:
         if not (clips_file.is_file() and ranges_file.is_file()):
             raise ConfigError(f"{folder}: lacks {CLIP_FILE} or {RANGES}; search again in a new folder")
         return
-    clips = draw_clips(setup.corpus, setup.clips, int(setup.seconds * RATE), SEARCH_PART)
+    clips = drawn(setup)
     say("measuring value ranges")
     heard = [clip.noisy for clip in clips.items[:: -(-len(clips.items) // CALIBRATION_CLIPS)]]
     save_ranges(calibrate(problem.graph, heard), ranges_file)
@@ -154,7 +172,7 @@ def prepare(problem: Problem, setup: Setup, folder: Path, say: Say) -> None:
 def with_float(model: str, graph: Graph, clips: Clips) -> Clips:
     """The clips with the float network's outputs: by PyTorch for a checkpoint, else by the float graph."""
     checkpoint = checkpoint_path(model)
-    if checkpoint is None or graph.frontend is None:
+    if checkpoint is None or graph.frontend is None or not graph.frontend.masks:
         return with_reference(graph, clips, [float_output(graph, fed(graph, c.noisy)) for c in clips.items])
     from tinydsn.evaluation.network import enhance
     from tinydsn.models.checkpoint import load_checkpoint

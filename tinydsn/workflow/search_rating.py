@@ -23,6 +23,7 @@ from tinydsn.search.quality import bounded
 from tinydsn.search.run import Found, nearest, spread
 from tinydsn.search.score import Genome, Score
 from tinydsn.workflow.search import Problem, Say, Setup, evaluator, finished, opened, with_float
+from tinydsn.workflow.tasks import refuse_tasks
 
 RANK_PART, RANK_CLIPS, NEIGHBOURS = 1, 32, 20
 TEST_CLIPS = 180
@@ -75,6 +76,7 @@ def rank(folder: Path, count: int = RANK_CLIPS, jobs: int = 1, say: Say | None =
     """
     require_metrics()
     setup, problem, found = finished(folder)
+    refuse_tasks(setup.model, "this rating")
     clips = _rank_clips(setup, problem, folder, count)
     points = [*found.front, *nearest(found, NEIGHBOURS)]
     ratings = _ratings(setup, folder, RANK_CLIP_FILE, points, jobs, say)
@@ -115,6 +117,7 @@ def report(folder: Path, limit: int = TEST_CLIPS, jobs: int = 1, say: Say | None
             "no longer tested)"
         )
     setup, problem, found = finished(folder)
+    refuse_tasks(setup.model, "this rating")
     chosen = [found.space.genome(row["genome"]) for row in _read(folder / RANK_FILE)["points"] if row["kept"]]
     named = {f"point {index}": genome for index, genome in enumerate(chosen)}
     for name, genome in problem.presets.items():
@@ -149,6 +152,7 @@ def proxy(folder: Path, count: int = RANK_CLIPS, jobs: int = 1, say: Say | None 
     they lose, over 40 genomes from the least to the largest loss. ``enough``: both are at least 0.8."""
     require_metrics()
     setup, problem, found = finished(folder)
+    refuse_tasks(setup.model, "this rating")
     clips = _rank_clips(setup, problem, folder, count)
     points = spread(found, PROXY_POINTS)
     if len(points) < 3:

@@ -22,7 +22,7 @@ from quant.errors import ConfigError, ModelFileError, TinydsnError
 from quant.model_file import save
 from tinydsn.audio.corpus import load_bank, read_manifest, select
 from tinydsn.audio.files import replace_file, to_int16
-from tinydsn.audio.mixing import MixOptions, draw_batch
+from tinydsn.audio.mixing import MixOptions, draw_batch, unaugmented
 from tinydsn.cache import scratch_beside
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.workflow.card import make_card, training_of
@@ -43,7 +43,7 @@ def calibration_mixtures(corpus: Path) -> list[np.ndarray]:
     """int16 mixtures of the valid split, at all levels and SNRs that training knows."""
     clips = read_manifest(corpus)
     speech, noise, rooms = (load_bank(select(clips, kind, "valid")) for kind in ("speech", "noise", "rir"))
-    options = MixOptions(samples=CALIBRATION_SAMPLES)
+    options = unaugmented(MixOptions(samples=CALIBRATION_SAMPLES))
     drawn = draw_batch(speech, noise, rooms, options, SEED, 0, CALIBRATION_MIXTURES)
     return [to_int16(mixture.noisy) for mixture in drawn]
 

@@ -49,6 +49,8 @@ def open_subject(text: str, bias: int = 0) -> Subject:
     """
     model, checkpoint = load_model(text), checkpoint_path(text)
     graph = model.graph
+    if graph.frontend is not None and not graph.frontend.masks:
+        raise ConfigError(f"{model.path}: enhances nothing, so there is nothing to judge (see docs/tasks.md)")
     if graph.frontend is not None and graph.frontend.sample_rate != RATE:
         raise ConfigError(
             f"{model.path}: runs at {graph.frontend.sample_rate} Hz (the metrics need {RATE} Hz)"

@@ -11,6 +11,7 @@ from typing import Any
 from quant.errors import ConfigError
 from quant.nearest import unknown
 from tinydsn.workflow.models import checkpoint_path
+from tinydsn.workflow.tasks import task_recipes, train_task
 
 Watch = Callable[[int, int, dict[str, float]], None]
 """Called after each step with the steps done, the steps in all, and the step's losses."""
@@ -21,7 +22,7 @@ RECIPES = Path(__file__).resolve().parents[1] / "training" / "recipes"
 
 def recipe_names() -> list[str]:
     """The recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+    return sorted([*(path.stem for path in RECIPES.glob("*.toml")), *task_recipes()])
 
 
 def recipe_path(name: str) -> Path:
@@ -31,7 +32,7 @@ def recipe_path(name: str) -> Path:
         return path
     if name not in recipe_names():
         raise ConfigError(unknown("recipe", name, recipe_names(), "or a TOML file"))
-    return RECIPES / f"{name}.toml"
+    return task_recipes().get(name, RECIPES / f"{name}.toml")
 
 
 def device_of(wanted: str) -> str:
@@ -82,6 +83,12 @@ def train(
     ``out/tensorboard`` too. A recipe that fine-tunes for integers, for ``precision`` if that is given, also
     writes ``precision.toml`` and, at the end, ``model.tdsn``.
     """
+    from tinydsn.tasks.recipe import is_task_recipe
+
+    if is_task_recipe(recipe_path(recipe)):
+        if start or pool or ratings:
+            raise ConfigError(f"{recipe}: a task's recipe has no use for --start, --pool and --ratings")
+        return train_task(recipe_path(recipe), corpus, out, threads=threads, say=say, watch=watch)
     import torch
 
     from tinydsn.training.data import load_training_data

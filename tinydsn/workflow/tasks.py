@@ -1,0 +1,119 @@
+"""Tasks as a user starts them: training by a task's recipe, and which task a model is for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quant.errors import ConfigError
+from tinydsn.audio.files import replace_file
+from tinydsn.workflow.models import checkpoint_path
+
+if TYPE_CHECKING:
+    from tinydsn.tasks import Task
+    from tinydsn.tasks.recipe import TaskRecipe
+
+Watch = Callable[[int, int, dict[str, float]], None]
+RECIPES = Path(__file__).resolve().parents[1] / "tasks" / "recipes"
+VALID, TEST = 200, 400
+"""Examples of the valid and the test split."""
+
+
+def task_recipes() -> Mapping[str, Path]:
+    """The tasks' recipes that come with the package, by name."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+
+
+def task_of(model: str) -> Task | None:
+    """The task of a checkpoint or a shipped model; None for enhancement, and for models without a checkpoint.
+
+    Raises ModelFileError for a damaged checkpoint, ConfigError for one of an unknown task.
+    """
+    checkpoint = checkpoint_path(model)
+    if checkpoint is None:
+        return None
+    from tinydsn.models.checkpoint import load_network
+    from tinydsn.models.sequence import SequenceNet
+    from tinydsn.tasks import task_named
+
+    network = load_network(checkpoint)
+    return task_named(network.config.task) if isinstance(network, SequenceNet) else None
+
+
+def refuse_tasks(model: str, verb: str) -> None:
+    """Raise ConfigError for a task's network where speech is judged."""
+    task = task_of(model)
+    if task is not None:
+        raise ConfigError(
+            f"{verb} judges enhanced speech, and {model} is a network for {task.name} (its own measure is "
+            f"{task.quality}; see docs/tasks.md)"
+        )
+
+
+def mix_of(task: Task) -> Any:
+    """The mixtures of the task's shipped recipe."""
+    from tinydsn.tasks.recipe import read_task_recipe
+
+    return read_task_recipe(task_recipes()[task.name]).mix
+
+
+def train_task(
+    path: Path,
+    corpus: Path,
+    out: Path,
+    *,
+    threads: int = 1,
+    say: Callable[[str], None] = print,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Trains a task's recipe into ``out`` (model.safetensors, run.json, log.jsonl), from the start each time.
+
+    Returns where the weights are, and the float network's figures on the valid and the test split.
+    """
+    import torch
+
+    from tinydsn.tasks.data import draw_examples, load_sources, to_batch
+    from tinydsn.tasks.loop import evaluate
+    from tinydsn.tasks.loop import train as run_loop
+    from tinydsn.tasks.recipe import read_task_recipe
+
+    recipe = read_task_recipe(path)
+    task, options = recipe.chosen, recipe.train
+    torch.set_num_threads(threads)
+    out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def batch(split: str, count: int) -> Any:
+        sources = load_sources(corpus, split, task, options.files)
+        made = to_batch(draw_examples(task, sources, recipe.mix, count, options.seed, split))
+        say(
+            f"{split}: {count} examples of {recipe.mix.samples / 16000:g} s, {time.monotonic() - began:.0f} s"
+        )
+        return made
+
+    data, valid, test = batch("train", options.examples), batch("valid", VALID), batch("test", TEST)
+    network, last = run_loop(recipe, data, valid, out, say, watch)
+    record = run_record(recipe, path.stem, corpus, last, evaluate(task, network, test))
+    record["seconds"] = round(time.monotonic() - began, 1)
+    replace_file(out / "run.json", (json.dumps(record, indent=2) + "\n").encode())
+    return {"checkpoint": str(out / "model.safetensors"), **record}
+
+
+def run_record(
+    recipe: TaskRecipe, name: str, corpus: Path, valid: dict[str, Any], test: dict[str, float]
+) -> dict[str, Any]:
+    """What a run was made of, and how well its float network does."""
+    from tinydsn.training.record import commit, file_hash
+
+    return {
+        "recipe": name,
+        "task": recipe.chosen.name,
+        "settings": recipe.as_dict(),
+        "corpus_sha256": file_hash(corpus / "manifest.csv"),
+        "commit": commit(),
+        "validation": valid,
+        "test": {name: round(value, 5) for name, value in test.items()},
+    }
