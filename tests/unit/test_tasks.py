@@ -220,7 +220,7 @@ def test_bad_recipes(tmp_path: Path) -> None:
         ": unknown task 'singing' (must be one of voice-activity, wake-phrases, log-mel)"
     )
     assert refusal(tmp_path, '[task]\nname = "log-mel"\n[gates]\n') == (
-        ": unknown table [gates] (known: task, model, mix, train)"
+        ": unknown table 'gates' (must be task, model, mix or train)"
     )
     assert refusal(tmp_path, '[task]\nname = "log-mel"\n[train]\nsteps = 0\n') == (
         ": [train]: steps is 0 (must be at least 1)"

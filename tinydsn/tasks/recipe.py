@@ -11,7 +11,7 @@ from quant.errors import ConfigError
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.models.sequence import SequenceConfig
 from tinydsn.tasks.task import TASKS, Task, task_named
-from tinydsn.training.recipe import settings
+from tinydsn.training.recipe import from_tables
 
 TABLE = "task"
 
@@ -105,11 +105,4 @@ def read_task_recipe(path: Path) -> TaskRecipe:
         "mix": MixOptions,
         "train": TaskTraining,
     }
-    for name in tables:
-        if name not in kinds:
-            raise ConfigError(f"{path}: unknown table [{name}] (known: {', '.join(kinds)})")
-    read = {name: settings(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
-    try:
-        return TaskRecipe(**read)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return from_tables(TaskRecipe, kinds, tables, path)

@@ -5,9 +5,10 @@ to fine-tune for integers, ``quantization``.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from quant.errors import ConfigError
 from quant.nearest import unknown
@@ -17,6 +18,8 @@ from tinydsn.models.dsn import DsnConfig
 from tinydsn.training.guidance import Guidance
 from tinydsn.training.quantized import QuantizationOptions
 from tinydsn.training.schedule import GateSchedule
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,21 @@ def settings(kind: type[Any], values: Any, where: str) -> Any:
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
+def from_tables(
+    made: Callable[..., Made], kinds: Mapping[str, type[Any]], tables: Mapping[str, Any], path: Path
+) -> Made:
+    """``made`` with the settings of each table of ``kinds`` by its name. Raises ConfigError, naming ``path``,
+    for a table of another name, and for what `settings` or ``made`` refuses."""
+    for name in tables:
+        if name not in kinds:
+            raise ConfigError(f"{path}: {unknown('table', name, kinds)}")
+    read = {name: settings(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
+    try:
+        return made(**read)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
 def read_recipe(path: Path) -> Recipe:
     """Reads a recipe. Raises ConfigError for a missing file, bad TOML, or an unknown or ill-typed setting."""
     try:
@@ -133,11 +151,4 @@ def read_recipe(path: Path) -> Recipe:
         "train": TrainOptions,
         "quantization": QuantizationOptions,
     }
-    for name in tables:
-        if name not in kinds:
-            raise ConfigError(f"{path}: {unknown('table', name, kinds)}")
-    read = {name: settings(kinds[name], values, f"{path} [{name}]") for name, values in tables.items()}
-    try:
-        return Recipe(**read)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return from_tables(Recipe, kinds, tables, path)
