@@ -46,6 +46,7 @@ Executor = Annotated[
     str, typer.Option(help="Who evaluates: serial, processes, or ray.", autocompletion=completion.executors)
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes, or actors of Ray.")]
+RatedClips = Annotated[int, typer.Option(min=1, help="Clips of 9 s, of the part that was not searched on.")]
 MaxFlash = Annotated[int | None, typer.Option(min=1, help="Most bytes of weights.")]
 MaxInstructions = Annotated[float | None, typer.Option(min=1, help="Most instructions a frame.")]
 
@@ -155,9 +156,7 @@ def pick(
 @app.command(epilog="Example: tinydsn search rank runs/search --jobs 2")
 def rank(
     run: Run,
-    clips: Annotated[
-        int, typer.Option(min=1, help="Clips of 9 s, of the part that was not searched on.")
-    ] = 32,
+    clips: RatedClips = 32,
     jobs: Jobs = 2,
     as_json: Json = False,
 ) -> None:
@@ -170,9 +169,7 @@ def rank(
 @app.command(epilog="Example: tinydsn search proxy runs/search --jobs 2")
 def proxy(
     run: Run,
-    clips: Annotated[
-        int, typer.Option(min=1, help="Clips of 9 s, of the part that was not searched on.")
-    ] = 32,
+    clips: RatedClips = 32,
     jobs: Jobs = 2,
     as_json: Json = False,
 ) -> None:

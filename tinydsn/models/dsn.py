@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
-from quant.nearest import unknown
+from tinydsn.models.settings import configured
 from tinydsn.nn import (
     GatedAttention,
     GatedConvPair,
@@ -94,11 +94,7 @@ class DsnConfig:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> DsnConfig:
         """The configuration of a dictionary such as a recipe's ``[model]`` table; refuses unknown names."""
-        known = DsnConfig.__dataclass_fields__
-        for name in values:
-            if name not in known:
-                raise ConfigError(unknown("model setting", name, known))
-        return DsnConfig(**values)
+        return configured(DsnConfig, values)
 
 
 class DsnOutput(NamedTuple):

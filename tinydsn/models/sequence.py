@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
-from quant.nearest import unknown
+from tinydsn.models.settings import configured
 
 BANDS = ((2, 16), (4, 8), (8, 8), (16, 8))
 """(bins of a band, bands) from 0 Hz up: 62.5 Hz wide below 1 kHz, then 125, 250, 500 Hz, an octave each."""
@@ -52,11 +52,7 @@ class SequenceConfig:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> SequenceConfig:
         """The configuration of a dictionary; refuses unknown names."""
-        known = SequenceConfig.__dataclass_fields__
-        for name in values:
-            if name not in known:
-                raise ConfigError(unknown("model setting", name, known))
-        return SequenceConfig(**values)
+        return configured(SequenceConfig, values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for `from_dict`."""
