@@ -14,7 +14,7 @@ from tinydsn.models.dsn import Dsn
 from tinydsn.training.data import POLICY_CLIPS, POLICY_SAMPLES
 from tinydsn.training.guidance import Guidance
 from tinydsn.training.loop import train
-from tinydsn.training.pretraining import ORDER, pretrain_policy, thermometer
+from tinydsn.training.pretraining import pretrain_policy, thermometer
 from tinydsn.training.run import new_run
 
 
@@ -35,12 +35,12 @@ def test_gates_open_in_order_as_the_told_usage_rises() -> None:
     thermometer(model, model.policy, hint, Guidance(slope=3.0))
     direction = hint.weight[0] / hint.weight.square().sum()
     gated = dict(zip(model.gates, model.macs()[1], strict=True))
-    shares = torch.tensor([gated[name] / sum(gated.values()) for name in ORDER])
+    shares = torch.tensor([gated[name] / sum(gated.values()) for name in model.opening_order()])
     with torch.no_grad():
         for told in torch.linspace(0.02, 0.98, 49):
             state = direction * (torch.logit(told) - hint.bias)
             logits = dict(zip(model.gates, model.policy.head(state).tolist(), strict=True))
-            opened = [logits[name] > 0 for name in ORDER]
+            opened = [logits[name] > 0 for name in model.opening_order()]
             assert opened == sorted(opened, reverse=True)
             used = float((shares * torch.tensor(opened)).sum())
             assert abs(used - float(told)) <= float(shares.max()) / 2 + 1e-6

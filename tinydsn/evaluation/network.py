@@ -8,10 +8,10 @@ import torch
 from quant.frontend import FrontEnd
 from tinydsn.audio.files import to_int16
 from tinydsn.audio.stft import analysis, features, synthesis
-from tinydsn.models.dsn import Dsn
+from tinydsn.models.network import MaskNetwork
 
 
-def enhance(model: Dsn, noisy: np.ndarray, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
+def enhance(model: MaskNetwork, noisy: np.ndarray, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
     """int16 ``[samples]`` through the float network: int16 of the same length, delay removed, and the
     device's gates, bool ``[frames, K]``, one row a hop that holds input (K = 0 for a static network)."""
     hop, latency = front_end.hop, front_end.latency

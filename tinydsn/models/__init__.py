@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tinydsn.models.dsn import GATES, Dsn, DsnConfig, DsnOutput, DsnStep
+from tinydsn.models.dsn import GATES, Dsn, DsnConfig, DsnStep
+from tinydsn.models.network import MaskNetwork, MaskOutput
 
-__all__ = ["GATES", "Dsn", "DsnConfig", "DsnOutput", "DsnStep"]
+__all__ = ["GATES", "Dsn", "DsnConfig", "DsnStep", "MaskNetwork", "MaskOutput"]

@@ -21,14 +21,17 @@ from quant.errors import ConfigError, ModelFileError
 from quant.learned import LearnedScale
 from quant.precision import LEGAL
 from tinydsn.audio.files import replace_file
-from tinydsn.models.dsn import Dsn, DsnConfig
+from tinydsn.models.kinds import KINDS, kind_of
+from tinydsn.models.network import MaskNetwork
 from tinydsn.models.sequence import BINS, SequenceConfig, SequenceNet
+from tinydsn.models.settings import configured
 
 FORMAT = "tinydsn-checkpoint-1"
 SCALE = "scale/"
 """Beginning of the names of learned scales."""
 
-Network = Dsn | SequenceNet
+Network = MaskNetwork | SequenceNet
+SEQUENCE = "sequence"
 
 
 def card_path(path: Path) -> Path:
@@ -69,19 +72,19 @@ def _ordered(content: bytes) -> bytes:
 
 
 def _kind(model: Network) -> str:
-    return "dsn" if isinstance(model, Dsn) else "sequence"
+    return kind_of(model.config) if isinstance(model, MaskNetwork) else SEQUENCE
 
 
 def features_of(model: Network) -> int:
     """Elements of the frame that the streaming step of ``model`` takes."""
-    return model.config.bins if isinstance(model, Dsn) else BINS
+    return model.config.bins if isinstance(model, MaskNetwork) else BINS
 
 
-def load_checkpoint(path: Path | str) -> Dsn:
+def load_checkpoint(path: Path | str) -> MaskNetwork:
     """The enhancement network of a checkpoint, in evaluation mode; raises ModelFileError as `load_network`
     does, and for a network of another task."""
     model = load_network(path)
-    if not isinstance(model, Dsn):
+    if not isinstance(model, MaskNetwork):
         raise ModelFileError(
             f"{path}: is a network for {model.config.task}, which enhances nothing (must be a checkpoint of "
             "an enhancement network here)"
@@ -154,7 +157,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ModelFileError(
             f"{path}: damaged or no safetensors file ({error}); copy or download it again"
         ) from None
-    if metadata.get("format") != FORMAT or metadata.get("model") not in ("dsn", "sequence"):
+    if metadata.get("format") != FORMAT or metadata.get("model") not in (*KINDS, SEQUENCE):
         raise ModelFileError(
             f"{path}: not a tinydsn checkpoint (format is {metadata.get('format')!r}, must be {FORMAT!r})"
         )
@@ -166,8 +169,8 @@ def _made(path: Path, kind: str, text: str) -> Network:
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError("not a table of settings")
-        if kind == "sequence":
+        if kind == SEQUENCE:
             return SequenceNet(SequenceConfig.from_dict(values))
-        return Dsn(DsnConfig.from_dict(values))
+        return KINDS[kind].network(configured(KINDS[kind].config, values))
     except (ValueError, ConfigError) as error:
         raise ModelFileError(f"{path}: the configuration in its header is damaged ({error})") from None

@@ -8,13 +8,14 @@ and a gated half; the policy, which stands first, decides per frame which gated 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
+from tinydsn.models.network import Cost, MaskNetwork, MaskOutput
 from tinydsn.models.settings import configured
 from tinydsn.nn import (
     GatedAttention,
@@ -97,31 +98,15 @@ class DsnConfig:
         return configured(DsnConfig, values)
 
 
-class DsnOutput(NamedTuple):
-    """What the whole-clip form gives.
-
-    mask ``[batch, frames, bins]`` in [0, 1]; gates (0 or 1) and logits ``[batch, frames, gates]``; the
-    policy's states ``[batch, frames, policy_hidden]``. Of a static sibling all but the mask have a last
-    axis of 0.
-    """
-
-    mask: Tensor
-    gates: Tensor
-    logits: Tensor
-    states: Tensor
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Multiply-accumulates of one frame of one part; ``gate`` is None for what always runs."""
-
-    part: str
-    gate: str | None
-    macs: int
-
-
-class Dsn(nn.Module):
+class Dsn(MaskNetwork):
     """The network over whole clips; `streaming` gives the same network frame by frame."""
+
+    origin = (
+        "After Zhao et al. 2026 (dynamically slimmable speech enhancement); gate internals, sizes and "
+        "training are this project's."
+    )
+    config: DsnConfig
+    policy: Policy | None
 
     def __init__(self, config: DsnConfig | None = None) -> None:
         super().__init__()
@@ -138,7 +123,7 @@ class Dsn(nn.Module):
         self.decoder = GatedDecoder(c.channels, c.up, c.gated_up, c.middle, c.first, c.kernel)
         self.last = frequency_conv(c.first, 4, c.kernel)
 
-    def forward(self, features: Tensor, gating: Gating | None = None) -> DsnOutput:
+    def forward(self, features: Tensor, gating: Gating | None = None) -> MaskOutput:
         """Whole clips from a zero state: features ``[batch, frames, bins]`` (compressed magnitudes)."""
         if self.policy is None:
             logits = states = gates = features.new_zeros(*features.shape[:2], 0)
@@ -155,7 +140,7 @@ class Dsn(nn.Module):
         core = self.feedforward(core, on[3])
         wide = self.decoder(core, middle, first, on[4])
         mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
-        return DsnOutput(mask, gates, logits, states)
+        return MaskOutput(mask, gates, logits, states)
 
     def streaming(self) -> DsnStep:
         """The same weights (shared, not copied) as a step function with its states in buffers."""
@@ -180,11 +165,15 @@ class Dsn(nn.Module):
         costs.append(Cost("last", None, quarter * self.last.weight.numel()))
         return tuple(costs)
 
-    def macs(self) -> tuple[int, tuple[int, ...]]:
-        """Multiply-accumulates of one frame: what always runs, and what each gate adds."""
-        costs = self.costs()
-        static = sum(cost.macs for cost in costs if cost.gate is None)
-        return static, tuple(sum(cost.macs for cost in costs if cost.gate == name) for name in self.gates)
+    def shift_logits(self, amount: float) -> None:
+        """Adds ``amount`` to all logits."""
+        if self.policy is not None:
+            with torch.no_grad():
+                self.policy.head.bias.add_(amount)
+
+    def opening_order(self) -> tuple[str, ...]:
+        """By how often they were open where training chose freely (0.88 0.49 0.30 0.10 0.02)."""
+        return ("encoder", "attention", "decoder", "feedforward", "recurrence")
 
 
 class DsnStep(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from quant.frontend import FrontEnd
 from tinydsn.audio.stft import analysis, features, synthesis
 from tinydsn.models.checkpoint import save_checkpoint
-from tinydsn.models.dsn import Dsn
+from tinydsn.models.network import MaskNetwork
 from tinydsn.nn import Gating
 from tinydsn.training.data import Batch, TrainingData
 from tinydsn.training.guidance import hint_loss, next_price, signal_loss, usage_loss, used, wanted_usage
@@ -32,7 +32,7 @@ Watch = Callable[[int, int, dict[str, float]], None]
 
 
 def clip_losses(
-    model: Dsn, hint: nn.Linear, batch: Batch, recipe: Recipe, gating: Gating
+    model: MaskNetwork, hint: nn.Linear, batch: Batch, recipe: Recipe, gating: Gating
 ) -> dict[str, Tensor]:
     """Per clip ``[batch]``: losses ``speech``, ``sdr``, ``usage``, ``hint``; ``used``, the share of compute.
 
@@ -68,7 +68,7 @@ def clip_losses(
     return losses
 
 
-def gate_weights(model: Dsn) -> Tensor:
+def gate_weights(model: MaskNetwork) -> Tensor:
     """Each gate's share of the gated multiply-accumulates ``[K]``."""
     gated = torch.tensor(model.macs()[1], dtype=torch.float32)
     return gated / gated.sum()
@@ -160,7 +160,7 @@ def train(
     start: Path | None = None,
     watch: Watch | None = None,
     target: Target | None = None,
-) -> Dsn:
+) -> MaskNetwork:
     """Trains until the recipe's hours are seen, and returns the averaged weights.
 
     Writes ``model.safetensors`` (averaged weights), ``state.safetensors`` (to resume) and ``log.jsonl``

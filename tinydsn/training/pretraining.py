@@ -13,9 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.audio.stft import analysis, features
-from tinydsn.models.dsn import Dsn
+from tinydsn.models.network import MaskNetwork
 from tinydsn.nn import Policy
 from tinydsn.training.data import POLICY_CLIPS, POLICY_SAMPLES, TrainingData
 from tinydsn.training.guidance import Guidance, hint_loss, wanted_usage
@@ -24,9 +25,6 @@ from tinydsn.training.run import Run
 from tinydsn.training.schedule import learning_rate
 
 RATE, WARMUP, LAST_RATE = 1e-2, 0.1, 0.01
-ORDER = ("encoder", "attention", "decoder", "feedforward", "recurrence")
-"""Gates by how often they were open where training chose freely (0.88 0.49 0.30 0.10 0.02): the first opens
-first."""
 
 
 def pretrain_policy(
@@ -37,7 +35,8 @@ def pretrain_policy(
     Nothing else of the network changes. Deterministic, so a run killed meanwhile begins it again.
     """
     guidance, policy = recipe.guidance, run.model.policy
-    assert policy is not None
+    if not isinstance(policy, Policy):
+        raise ConfigError("this network's decisions cannot be pretrained (set pretrain = 0 in [guidance])")
     steps = max(1, round(guidance.pretrain * 3600 * 16000 / (POLICY_CLIPS * POLICY_SAMPLES)))
     parameters = [*policy.gru.parameters(), *run.hint.parameters()]
     for value in parameters:
@@ -66,15 +65,15 @@ def pretrain_policy(
 
 
 @torch.no_grad()
-def thermometer(model: Dsn, policy: Policy, hint: nn.Linear, guidance: Guidance) -> None:
+def thermometer(model: MaskNetwork, policy: Policy, hint: nn.Linear, guidance: Guidance) -> None:
     """Sets the policy's head so that the gates open one after the other as the told usage rises.
 
-    Gate k opens where the told usage exceeds the share of compute of the gates before it in ``ORDER`` and
+    Gate k opens where the told usage exceeds the share of compute of the gates that open before it and
     half of its own: the usage then follows what is told. ``guidance.slope`` is the logits' slope.
     """
     gated = dict(zip(model.gates, model.macs()[1], strict=True))
     whole, before = sum(gated.values()), 0.0
-    for name in ORDER:
+    for name in model.opening_order():
         share = gated[name] / whole
         index = model.gates.index(name)
         threshold = before + share / 2

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from quant.errors import ConfigError
 from quant.learned import LearnedScale
 from quant.ops.linear import quantize_weights
-from tinydsn.models.dsn import Dsn
+from tinydsn.models.network import MaskNetwork
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Target:
     """What a run is trained for: the integer network, and the float network that it shall stay close to."""
 
     network: IntegerNetwork
-    teacher: Dsn
+    teacher: MaskNetwork
 
 
 class WeightScales(nn.Module):
@@ -83,7 +83,7 @@ class WeightScales(nn.Module):
     It starts with the converter's own; its logarithm is what is learned, so that it stays above 0.
     """
 
-    def __init__(self, model: Dsn, widths: Mapping[str, int]) -> None:
+    def __init__(self, model: MaskNetwork, widths: Mapping[str, int]) -> None:
         super().__init__()
         parameters = dict(model.named_parameters())
         self.widths = dict(widths)
@@ -129,7 +129,7 @@ def fake_quantize(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
     return (rounded * wide).to(weight.dtype)
 
 
-def rounded_parameters(model: Dsn, scales: WeightScales) -> dict[str, Tensor]:
+def rounded_parameters(model: MaskNetwork, scales: WeightScales) -> dict[str, Tensor]:
     """All parameters by name, those with a width rounded."""
     parameters: dict[str, Tensor] = dict(model.named_parameters())
     values = scales.values()

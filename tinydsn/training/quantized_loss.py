@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from quant.frontend import FrontEnd
 from tinydsn.audio.stft import analysis, features, synthesis
-from tinydsn.models.dsn import Dsn
+from tinydsn.models.network import MaskNetwork
 from tinydsn.nn import Gating
 from tinydsn.training.data import Batch
 from tinydsn.training.losses import sdr_loss, speech_loss
@@ -20,7 +20,7 @@ SMALLEST = 1e-10
 
 
 def quantized_losses(
-    model: Dsn, scales: WeightScales, batch: Batch, recipe: Recipe, target: Target
+    model: MaskNetwork, scales: WeightScales, batch: Batch, recipe: Recipe, target: Target
 ) -> dict[str, Tensor]:
     """Per clip ``[batch]``: ``speech`` and ``sdr`` against clean speech, ``like_speech`` and ``like_sdr``
     against the float network's output, ``si_sdr`` against that in dB, and ``policy``, the cross entropy of

@@ -15,11 +15,14 @@ from quant.nearest import unknown
 from tinydsn.audio.corpus import RATE
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.models.dsn import DsnConfig
+from tinydsn.models.kinds import KINDS, kind_of
+from tinydsn.models.network import NetworkConfig
 from tinydsn.training.guidance import Guidance
 from tinydsn.training.quantized import QuantizationOptions
 from tinydsn.training.schedule import GateSchedule
 
 Made = TypeVar("Made")
+DEFAULT_KIND = "dsn"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class TrainOptions:
 class Recipe:
     """Everything that decides a run besides the corpus and the weights it starts from."""
 
-    model: DsnConfig = field(default_factory=DsnConfig)
+    model: NetworkConfig = field(default_factory=DsnConfig)
     mix: MixOptions = field(default_factory=MixOptions)
     gates: GateSchedule = field(default_factory=GateSchedule)
     guidance: Guidance = field(default_factory=lambda: Guidance(kind="snr", best=20.0, worst=-5.0))
@@ -97,6 +100,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The recipe as nested dictionaries for cards and logs."""
         tables = asdict(self)
+        tables["model"] = {"kind": kind_of(self.model), **tables["model"]}
         if not self.quantized:
             del tables["quantization"]
         return tables
@@ -134,6 +138,15 @@ def from_tables(
         raise ConfigError(f"{path}: {error}") from None
 
 
+def _network_kind(tables: dict[str, Any], path: Path) -> type[Any]:
+    """The configuration that ``kind`` in the table ``model`` asks for, "dsn" without one; takes it out."""
+    table = tables.get("model", {})
+    kind = table.pop("kind", DEFAULT_KIND) if isinstance(table, dict) else DEFAULT_KIND
+    if kind not in KINDS:
+        raise ConfigError(f"{path} [model]: {unknown('kind', str(kind), KINDS)}")
+    return KINDS[kind].config
+
+
 def read_recipe(path: Path) -> Recipe:
     """Reads a recipe. Raises ConfigError for a missing file, bad TOML, or an unknown or ill-typed setting."""
     try:
@@ -144,7 +157,7 @@ def read_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML ({error})") from None
     kinds: dict[str, type[Any]] = {
-        "model": DsnConfig,
+        "model": _network_kind(tables, path),
         "mix": MixOptions,
         "gates": GateSchedule,
         "guidance": Guidance,

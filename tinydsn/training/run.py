@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from quant.errors import ModelFileError
 from tinydsn.audio.files import replace_file
 from tinydsn.models.checkpoint import load_checkpoint
-from tinydsn.models.dsn import Dsn
+from tinydsn.models.kinds import make_network
+from tinydsn.models.network import MaskNetwork
 from tinydsn.training.quantized import WeightScales
 from tinydsn.training.recipe import Recipe
 
@@ -30,8 +31,8 @@ class Run:
     scales, average_scales   of the weights, when they are fine-tuned for integers, and their running average
     """
 
-    model: Dsn
-    average: Dsn
+    model: MaskNetwork
+    average: MaskNetwork
     hint: nn.Linear
     optimizer: torch.optim.Optimizer
     price: float
@@ -54,11 +55,11 @@ def new_run(
     ModelFileError when another part is missing or has another shape.
     """
     torch.manual_seed(recipe.train.seed)
-    model = Dsn(recipe.model)
+    model = make_network(recipe.model)
     hint = nn.Linear(recipe.model.policy_hidden, 1)
     if start is not None:
         warm_start(model, start)
-    average = Dsn(recipe.model)
+    average = make_network(recipe.model)
     average.load_state_dict(model.state_dict())
     scales = average_scales = None
     if widths is not None:
@@ -78,7 +79,7 @@ def new_run(
     return Run(model, average, hint, optimizer, price, scales=scales, average_scales=average_scales)
 
 
-def warm_start(model: Dsn, path: Path) -> None:
+def warm_start(model: MaskNetwork, path: Path) -> None:
     """Copies the weights of a checkpoint; only the policy may be missing on either side."""
     own, given = model.state_dict(), load_checkpoint(path).state_dict()
     wrong = sorted(

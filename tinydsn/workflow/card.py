@@ -12,12 +12,8 @@ from quant.frontend import FrontEnd
 from tinydsn.audio.corpus import read_manifest, select
 
 if TYPE_CHECKING:
-    from tinydsn.models.dsn import Dsn
+    from tinydsn.models.network import MaskNetwork
 
-ORIGIN = (
-    "After Zhao et al. 2026 (dynamically slimmable speech enhancement); gate internals, sizes and training "
-    "are this project's."
-)
 GUIDED = {
     "none": "It has no usage objective.",
     "rating": "Its gates were guided by the DNSMOS OVRL of the noisy mixtures.",
@@ -35,12 +31,14 @@ TEST_KEYS = (
 """What of an evaluation's table stands in the card."""
 
 
-def note(model: Dsn, kind: str | None) -> str:
+def note(model: MaskNetwork, kind: str | None) -> str:
     """The sentences at a card's head; ``kind`` of guidance, None where it is not known."""
-    return " ".join([ORIGIN, *([] if model.gates else [STATIC]), *([GUIDED[kind]] if kind in GUIDED else [])])
+    return " ".join(
+        [model.origin, *([] if model.gates else [STATIC]), *([GUIDED[kind]] if kind in GUIDED else [])]
+    )
 
 
-def cost(model: Dsn) -> dict[str, Any]:
+def cost(model: MaskNetwork) -> dict[str, Any]:
     """Multiply-accumulates, by what always runs and by gate."""
     static, gated = model.macs()
     rate = FrontEnd().sample_rate / FrontEnd().hop / 1e6
@@ -92,7 +90,11 @@ def last_entry(run: Path) -> dict[str, Any]:
 
 
 def make_card(
-    name: str, model: Dsn, training: Mapping[str, Any], integer: Mapping[str, Any], table: Mapping[str, Any]
+    name: str,
+    model: MaskNetwork,
+    training: Mapping[str, Any],
+    integer: Mapping[str, Any],
+    table: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What a reader of a shipped checkpoint must know, ready for JSON; ``table``: of `evaluate`."""
     recipe = training.get("recipe", {})

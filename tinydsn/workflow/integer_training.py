@@ -20,7 +20,7 @@ from tinydsn.audio.files import replace_file, to_int16
 from tinydsn.estimate.runner import HostRunner
 from tinydsn.lowering import lower
 from tinydsn.models.checkpoint import load_checkpoint, load_scales
-from tinydsn.models.dsn import Dsn
+from tinydsn.models.network import MaskNetwork
 from tinydsn.training.data import TrainingData
 from tinydsn.training.quantized import IntegerOutput, Target
 from tinydsn.training.recipe import Recipe
@@ -37,7 +37,9 @@ class HostNetwork:
     the start gave. Raises ConfigError where a precision's names or the graph's constants are not the model's.
     """
 
-    def __init__(self, model: Dsn, graph: Graph, ranges: Mapping[str, Range], precision: Precision) -> None:
+    def __init__(
+        self, model: MaskNetwork, graph: Graph, ranges: Mapping[str, Range], precision: Precision
+    ) -> None:
         check_names(precision, graph)
         self._graph, self._ranges, self.precision = graph, ranges, precision
         for name, value in model.named_parameters():

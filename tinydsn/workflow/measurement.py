@@ -79,9 +79,8 @@ def _network(path: Path, shift: float) -> Any:
 
     torch.set_num_threads(1)
     model = load_checkpoint(path)
-    if shift and model.policy is not None:
-        with torch.no_grad():
-            model.policy.head.bias.add_(shift)
+    if shift:
+        model.shift_logits(shift)
     return model
 
 

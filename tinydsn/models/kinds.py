@@ -1,0 +1,31 @@
+"""The networks there are, by the name that recipes (``kind`` in ``[model]``) and checkpoints know them by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinydsn.models.dsn import Dsn, DsnConfig
+from tinydsn.models.network import MaskNetwork, NetworkConfig
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The class of a network's configuration, and that of the network, made of a configuration alone."""
+
+    config: type[Any]
+    network: type[MaskNetwork]
+
+
+KINDS = {"dsn": Kind(DsnConfig, Dsn)}
+"""Enhancement networks."""
+
+
+def kind_of(config: NetworkConfig) -> str:
+    """The name of the kind that a configuration is of."""
+    return next(name for name, kind in KINDS.items() if type(config) is kind.config)
+
+
+def make_network(config: NetworkConfig) -> MaskNetwork:
+    """A network of that configuration with fresh weights."""
+    return KINDS[kind_of(config)].network(config)

@@ -1,0 +1,97 @@
+"""What every enhancement network offers, whatever its gates switch: training and shipping know only this."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from tinydsn.nn import Gating
+
+
+class NetworkConfig(Protocol):
+    """Sizes of a `MaskNetwork`: a frozen dataclass whose defaults make a network.
+
+    bins            features of a frame
+    gated           False: the static sibling, the same network without policy and branches
+    policy_hidden   size of the policy's states
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def bins(self) -> int: ...
+
+    @property
+    def gated(self) -> bool: ...
+
+    @property
+    def policy_hidden(self) -> int: ...
+
+
+class MaskOutput(NamedTuple):
+    """What the whole-clip form gives.
+
+    mask ``[batch, frames, bins]`` in [0, 1]; gates (0 or 1) and logits ``[batch, frames, gates]``; the
+    policy's states ``[batch, frames, policy_hidden]``. Of a static sibling all but the mask have a last
+    axis of 0.
+    """
+
+    mask: Tensor
+    gates: Tensor
+    logits: Tensor
+    states: Tensor
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-accumulates of one frame of one part; ``gate`` is None for what always runs."""
+
+    part: str
+    gate: str | None
+    macs: int
+
+
+class MaskNetwork(nn.Module):
+    """A network that masks a spectrum: over whole clips to train it, and frame by frame on the device.
+
+    ``gates`` are the names of its gates in the order of their bits, and empty for a static sibling. All
+    parameters of what decides about them have names that begin with ``policy.``.
+    """
+
+    origin: ClassVar[str]
+    """A sentence for cards: after whom the network is, and what of it is this project's."""
+
+    config: NetworkConfig
+    gates: tuple[str, ...]
+    policy: nn.Module | None
+
+    @abstractmethod
+    def forward(self, features: Tensor, gating: Gating | None = None) -> MaskOutput:
+        """Whole clips from a zero state: features ``[batch, frames, bins]`` (compressed magnitudes)."""
+
+    @abstractmethod
+    def streaming(self) -> nn.Module:
+        """The same weights (shared, not copied) as a step function with its states in buffers: one frame
+        ``[bins]`` to its mask ``[bins]``, a ``torch.cond`` a gated region."""
+
+    @abstractmethod
+    def costs(self) -> tuple[Cost, ...]:
+        """Multiply-accumulates of one frame, per part, static and gated."""
+
+    def macs(self) -> tuple[int, tuple[int, ...]]:
+        """Multiply-accumulates of one frame: what always runs, and what each gate adds."""
+        costs = self.costs()
+        static = sum(cost.macs for cost in costs if cost.gate is None)
+        return static, tuple(sum(cost.macs for cost in costs if cost.gate == name) for name in self.gates)
+
+    @abstractmethod
+    def shift_logits(self, amount: float) -> None:
+        """Adds ``amount`` to all logits, as shifting the threshold does on the device. Without gates there
+        is nothing to do."""
+
+    def opening_order(self) -> tuple[str, ...]:
+        """The gates in the order in which a pretrained policy opens them as the wanted usage rises."""
+        return self.gates
