@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -135,8 +136,16 @@ def test_bad_input(corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.Ca
     pooled = tmp_path / "pooled.toml"
     pooled.write_text(TINY.replace("[mix]", '[guidance]\nkind = "rating"\n[mix]') + "pool = true\n")
     assert refused(capsys, "train", str(pooled), "--corpus", where, "-o", out) == (
-        "the recipe trains on the rated pool: give its --pool and --ratings (`tinydsn rate`)"
+        "the recipe trains on the rated pool: give --pool, a folder for it (3.5 GB)"
     )
+    message = refused(
+        capsys, "train", str(pooled), "--corpus", where, "-o", out, "--pool", str(tmp_path / "pool")
+    )
+    assert re.sub(r"[0-9a-f]{16}", "KEY", message) == (
+        "no ratings come with tinydsn for the pool KEY of this corpus (make them: `tinydsn rate`, and give "
+        "--ratings)"
+    )
+    assert not (tmp_path / "pool").exists()
     assert not (tmp_path / "out").exists()
 
 

@@ -14,6 +14,7 @@ from tinydsn.audio.metrics import SEGMENT, Dnsmos
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.training import pool
 from tinydsn.training.pool import (
+    RATINGS,
     Banks,
     PoolOptions,
     Segments,
@@ -22,6 +23,7 @@ from tinydsn.training.pool import (
     render,
     rendered_pool,
     score_pool,
+    shipped_table,
 )
 
 OPTIONS = PoolOptions(size=4)
@@ -107,6 +109,22 @@ def test_ratings_of_another_pool_are_refused(
     with pytest.raises(ModelFileError) as caught:
         read_scores(path, "def")
     assert str(caught.value).startswith(f"{path}: no ratings of a pool (")
+
+
+def test_shipped_ratings_are_complete() -> None:
+    tables = sorted(RATINGS.glob("*.safetensors"))
+    assert tables
+    for path in tables:
+        assert shipped_table(path.stem) == path
+        scores = read_scores(path, path.stem)
+        assert scores.shape == (PoolOptions().size, 3)
+        assert scores.min() > 0 and scores.max() < 5
+    with pytest.raises(ConfigError) as caught:
+        shipped_table("abc")
+    assert str(caught.value) == (
+        "no ratings come with tinydsn for the pool abc of this corpus (make them: `tinydsn rate`, and give "
+        "--ratings)"
+    )
 
 
 def test_segments_change_only_the_gain() -> None:

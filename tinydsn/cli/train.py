@@ -29,8 +29,10 @@ def command(
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint (or shipped name) to start from; it may lack the policy.")
     ] = None,
-    pool: Annotated[Path | None, typer.Option(help="Folder of the rendered pool (`tinydsn rate`).")] = None,
-    ratings: Annotated[Path | None, typer.Option(help="The pool's table of ratings.")] = None,
+    pool: Annotated[Path | None, typer.Option(help="Folder of the rendered pool; made if missing.")] = None,
+    ratings: Annotated[
+        Path | None, typer.Option(help="The pool's table of ratings (`tinydsn rate`); a shipped one without.")
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(

@@ -21,6 +21,7 @@ from tinydsn.training.pool import (
     read_table,
     recipe_hash,
     rendered_pool,
+    shipped_table,
 )
 from tinydsn.training.recipe import Recipe
 
@@ -90,19 +91,24 @@ def load_training_data(
 ) -> TrainingData:
     """Decodes the corpus's train and valid split (0.5 GB for 4 hours); ``cache`` and ``scores``: the pool's.
 
-    Raises ConfigError when the recipe wants the pool and its folder or ratings are not given.
+    Without ``scores`` the ratings that come with the package. Raises ConfigError when the recipe wants the
+    pool and its folder is not given, or its ratings neither are given nor come with the package.
     """
     train, valid = (load_banks(corpus, split, say) for split in ("train", "valid"))
     data = from_banks(train, valid, recipe)
     if not recipe.train.pool:
         return data
-    if cache is None or scores is None:
-        raise ConfigError(
-            "the recipe trains on the rated pool: give its --pool and --ratings (`tinydsn rate`)"
-        )
-    options = PoolOptions(size=len(read_table(scores)[1]))
-    ratings = read_scores(scores, recipe_hash(train, options))  # before minutes go into the waves
-    segments = Segments(rendered_pool(train, options, cache), ratings)
+    if cache is None:
+        raise ConfigError("the recipe trains on the rated pool: give --pool, a folder for it (3.5 GB)")
+    options = PoolOptions() if scores is None else PoolOptions(size=len(read_table(scores)[1]))
+    key = recipe_hash(train, options)
+    ratings = read_scores(scores or shipped_table(key), key)  # before minutes go into the waves
+
+    def tell(done: int, total: int) -> None:
+        if done % 500 == 0:
+            say(f"pool: {done} of {total} mixtures rendered")
+
+    segments = Segments(rendered_pool(train, options, cache, tell), ratings)
     say(f"pool: {options.size} mixtures, mean OVRL {segments.scores[:, 2].mean():.2f}")
     seed, size, samples = recipe.train.seed, recipe.train.batch, recipe.mix.samples
     return TrainingData(

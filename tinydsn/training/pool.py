@@ -21,6 +21,7 @@ from tinydsn.audio.files import replace_file
 from tinydsn.audio.metrics import SEGMENT, dnsmos
 from tinydsn.audio.mixing import MixOptions, draw
 
+RATINGS = Path(__file__).parent / "ratings"
 Progress = Callable[[int, int], None]
 """Called with the number done and the number in all."""
 
@@ -111,6 +112,18 @@ def rendered_pool(
                     say(index + 1, options.size)
         part.replace(path)
     return np.memmap(path, np.int16, "r", shape=shape)
+
+
+def shipped_table(key: str) -> Path:
+    """The table of ratings that comes with the package for the pool ``key``. Raises ConfigError for a pool
+    that it does not know: one of another corpus."""
+    path = RATINGS / f"{key}.safetensors"
+    if not path.is_file():
+        raise ConfigError(
+            f"no ratings come with tinydsn for the pool {key} of this corpus (make them: `tinydsn rate`, and "
+            "give --ratings)"
+        )
+    return path
 
 
 def read_table(path: Path) -> tuple[str | None, np.ndarray]:
