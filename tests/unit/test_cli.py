@@ -19,7 +19,7 @@ from tinydsn.cli.verify import passed, split
 
 VERBS = (
     *("demo", "init", "doctor", "boards", "ops", "data", "train", "rate", "quantize"),
-    *("generate", "build", "run", "verify", "profile", "evaluate", "diff", "bench", "cost"),
+    *("generate", "build", "run", "verify", "profile", "evaluate", "compare", "diff", "bench", "cost"),
     *("report", "export", "import"),
 )
 
