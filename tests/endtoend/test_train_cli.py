@@ -124,7 +124,7 @@ def test_another_recipe_does_not_go_on_with_a_run(
 def test_bad_input(corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, where = str(tmp_path / "out"), str(corpus)
     assert refused(capsys, "train", "dsn-q", "--corpus", where, "-o", out) == (
-        f"unknown recipe 'dsn-q', did you mean 'dsn-s'? (must be {', '.join(recipe_names())}, or a TOML file)"
+        "unknown recipe 'dsn-q', did you mean 'dsn-s'?"  # there are too many to list
     )
     assert refused(capsys, "train", str(recipe), "--corpus", str(tmp_path), "-o", out).startswith(
         f"{tmp_path / 'manifest.csv'}: no such file"
@@ -182,13 +182,14 @@ def test_rate_makes_a_table_of_ratings_to_train_with(
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name not in task_recipes()])
 def test_shipped_recipes_are_sound(name: str) -> None:
-    from tinydsn.models.dsn import Dsn
+    from tinydsn.models.kinds import kind_of, make_network
     from tinydsn.training.recipe import read_recipe
 
     recipe = read_recipe(recipe_path(name))
-    static, gated = Dsn(recipe.model).macs()
-    assert (static + sum(gated)) * 62.5e-6 <= 12.0
-    assert recipe.steps >= (150 if recipe.quantized else 1001)
+    static, gated = make_network(recipe.model).macs()
+    most = {"dsn": 35.0, "nsnet2": 22.0, "slim": 8.0}[kind_of(recipe.model)]
+    assert (static + sum(gated)) * 62.5e-6 <= most
+    assert recipe.steps >= (150 if recipe.quantized or recipe.exits.only_heads else 1001)
 
 
 PLAIN = '[guidance]\nkind = "none"\n'

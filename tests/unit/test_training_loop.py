@@ -214,7 +214,7 @@ def test_recipe_file(tmp_path: Path) -> None:
         (
             "[trian]\n",
             "unknown table 'trian', did you mean 'train'? "
-            "(must be model, mix, gates, guidance, train or quantization)",
+            "(must be model, mix, gates, guidance, train, quantization or exits)",
         ),
         ("train = 3\n", "[train] must be a table of settings"),
         ("[train]\nspeed = 1\n", "[train]: unknown setting 'speed'"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinydsn.models.dsn import Dsn, DsnConfig
 from tinydsn.models.network import MaskNetwork, NetworkConfig
+from tinydsn.models.nsnet2 import NsNet2, NsNet2Config
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,10 @@ class Kind:
     network: type[MaskNetwork]
 
 
-KINDS = {"dsn": Kind(DsnConfig, Dsn)}
+KINDS = {
+    "dsn": Kind(DsnConfig, Dsn),
+    "nsnet2": Kind(NsNet2Config, NsNet2),
+}
 """Enhancement networks."""
 
 

@@ -17,6 +17,7 @@ from tinydsn.models.checkpoint import save_checkpoint
 from tinydsn.models.network import MaskNetwork
 from tinydsn.nn import Gating
 from tinydsn.training.data import Batch, TrainingData
+from tinydsn.training.exits import exit_losses, exit_masks
 from tinydsn.training.guidance import hint_loss, next_price, signal_loss, usage_loss, used, wanted_usage
 from tinydsn.training.losses import sdr_loss, speech_loss
 from tinydsn.training.pretraining import pretrain_policy
@@ -36,13 +37,15 @@ def clip_losses(
 ) -> dict[str, Tensor]:
     """Per clip ``[batch]``: losses ``speech``, ``sdr``, ``usage``, ``hint``; ``used``, the share of compute.
 
-    ``gates`` ``[batch, K]`` is each gate's share of open frames.
+    ``gates`` ``[batch, K]`` is each gate's share of open frames. With exits also what `exit_losses` gives.
     """
     front_end = FrontEnd()
     spectrum = analysis(batch.noisy, front_end)
     narrow = recipe.train.bf16 and batch.noisy.is_cuda
     with torch.autocast("cuda", torch.bfloat16, enabled=narrow):
-        output = model(features(spectrum, front_end), gating)
+        seen = features(spectrum, front_end)
+        output = model(seen, gating)
+        masks = exit_masks(model, seen) if recipe.exits.supervised else None
     estimate = synthesis(spectrum * output.mask.float(), front_end)
     delay = front_end.window - front_end.hop
     estimate, aligned = estimate[:, delay:], batch.target[:, : estimate.shape[1] - delay]
@@ -51,6 +54,8 @@ def clip_losses(
         "sdr": sdr_loss(estimate, aligned),
         "gates": output.gates.detach().mean(1),
     }
+    if masks is not None:
+        losses |= exit_losses(masks, spectrum, aligned, recipe.train.windows, recipe.train.sdr_weight)
     zero = torch.zeros_like(losses["sdr"])
     losses |= {"usage": zero, "hint": zero, "used": zero}
     if not model.gates:
@@ -83,6 +88,7 @@ def train_step(
     if target is None:
         total, losses = _objective(run, batch, recipe, done)
         names = ["speech", "sdr", "usage", "hint", "used"]
+        names += ["exits", "monotone"] if recipe.exits.supervised else []
     else:
         assert run.scales is not None
         losses = quantized_losses(run.model, run.scales, batch, recipe, target)
@@ -117,7 +123,10 @@ def _objective(run: Run, batch: Batch, recipe: Recipe, done: float) -> tuple[Ten
     price = run.price if guidance.kind == "signal" else 1.0
     total = losses["speech"] + recipe.train.sdr_weight * losses["sdr"]
     usage = guidance.weight * gates.usage_weight(done) * price * losses["usage"]
-    return total + usage + guidance.hint * losses["hint"], losses
+    total = total + usage + guidance.hint * losses["hint"]
+    if recipe.exits.supervised:
+        total = total + recipe.exits.weight * losses["exits"] + recipe.exits.monotone * losses["monotone"]
+    return total, losses
 
 
 @torch.no_grad()
@@ -143,6 +152,11 @@ def validate(run: Run, data: TrainingData, recipe: Recipe, target: Target | None
         "speech": round(float(losses["speech"].mean()), 5),
         "sdr": round(-float(losses["sdr"].mean()), 3),
     }
+    if recipe.exits.supervised:
+        speech = losses["exit_speech"]
+        worse = (speech[:, 1:] > speech[:, :-1]).float()
+        report["exits"] = [round(value, 5) for value in speech.mean(0).tolist()]
+        report["exits_worse"] = [round(value, 3) for value in worse.mean(0).tolist()]
     if run.average.gates:
         for name, half in (("low", low), ("high", ~low)):
             report[f"used_{name}_snr"] = round(float(losses["used"][half].mean()), 3)

@@ -1,5 +1,5 @@
 """Training recipes: a TOML file with the tables ``model``, ``mix``, ``gates``, ``guidance``, ``train`` and,
-to fine-tune for integers, ``quantization``.
+for networks with exits, ``exits``, to fine-tune for integers, ``quantization``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from quant.nearest import unknown
 from tinydsn.audio.corpus import RATE
 from tinydsn.audio.mixing import MixOptions
 from tinydsn.models.dsn import DsnConfig
+from tinydsn.models.exits import ExitNetwork
 from tinydsn.models.kinds import KINDS, kind_of
 from tinydsn.models.network import NetworkConfig
+from tinydsn.training.exits import ExitOptions
 from tinydsn.training.guidance import Guidance
 from tinydsn.training.quantized import QuantizationOptions
 from tinydsn.training.schedule import GateSchedule
@@ -70,6 +72,7 @@ class Recipe:
     guidance: Guidance = field(default_factory=lambda: Guidance(kind="snr", best=20.0, worst=-5.0))
     train: TrainOptions = field(default_factory=TrainOptions)
     quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
+    exits: ExitOptions = field(default_factory=ExitOptions)
 
     def __post_init__(self) -> None:
         if self.guidance.kind == "rating" and not self.train.pool:
@@ -86,6 +89,14 @@ class Recipe:
             )
         if self.quantized and self.train.bf16:
             raise ConfigError("fine-tuning for integers runs in float32 (set bf16 = false in [train])")
+        if self.exits.used and not issubclass(KINDS[kind_of(self.model)].network, ExitNetwork):
+            raise ConfigError(f'a network of kind "{kind_of(self.model)}" has no exits (leave out [exits])')
+        if self.exits.used and self.quantized:
+            raise ConfigError("fine-tuning for integers trains no exits (leave out [exits])")
+        if self.exits.only_heads and self.guidance.kind != "none":
+            raise ConfigError(
+                'training of heads alone keeps the gates as they are (set kind = "none" in [guidance])'
+            )
 
     @property
     def steps(self) -> int:
@@ -103,6 +114,8 @@ class Recipe:
         tables["model"] = {"kind": kind_of(self.model), **tables["model"]}
         if not self.quantized:
             del tables["quantization"]
+        if not self.exits.used:
+            del tables["exits"]
         return tables
 
 
@@ -163,5 +176,6 @@ def read_recipe(path: Path) -> Recipe:
         "guidance": Guidance,
         "train": TrainOptions,
         "quantization": QuantizationOptions,
+        "exits": ExitOptions,
     }
     return from_tables(Recipe, kinds, tables, path)

@@ -16,6 +16,7 @@ from tinydsn.audio.files import replace_file
 from tinydsn.models.checkpoint import load_checkpoint
 from tinydsn.models.kinds import make_network
 from tinydsn.models.network import MaskNetwork
+from tinydsn.training.exits import train_only_heads
 from tinydsn.training.quantized import WeightScales
 from tinydsn.training.recipe import Recipe
 
@@ -69,6 +70,8 @@ def new_run(
     policy = [*(model.policy.parameters() if model.policy else ()), *hint.parameters()]
     for value in policy:
         value.requires_grad_(recipe.train.policy_rate > 0)
+    if recipe.exits.only_heads:
+        train_only_heads(model)
     rest = [value for name, value in model.named_parameters() if not name.startswith("policy.")]
     groups = [{"params": rest, "factor": 1.0}, {"params": policy, "factor": recipe.train.policy_rate}]
     if scales is not None:
