@@ -8,6 +8,7 @@ from typing import Any
 from tinydsn.models.dsn import Dsn, DsnConfig
 from tinydsn.models.network import MaskNetwork, NetworkConfig
 from tinydsn.models.nsnet2 import NsNet2, NsNet2Config
+from tinydsn.models.slim import Slim, SlimConfig
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Kind:
 KINDS = {
     "dsn": Kind(DsnConfig, Dsn),
     "nsnet2": Kind(NsNet2Config, NsNet2),
+    "slim": Kind(SlimConfig, Slim),
 }
 """Enhancement networks."""
 

@@ -92,6 +92,10 @@ class MaskNetwork(nn.Module):
         """Adds ``amount`` to all logits, as shifting the threshold does on the device. Without gates there
         is nothing to do."""
 
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """The gate words that training may force, from the cheapest to the dearest: all off and all on."""
+        return (0,) * len(self.gates), (1,) * len(self.gates)
+
     def opening_order(self) -> tuple[str, ...]:
         """The gates in the order in which a pretrained policy opens them as the wanted usage rises."""
         return self.gates

@@ -32,6 +32,7 @@ from tinydsn.nn.depth import (
     ticked_step,
     ticks,
 )
+from tinydsn.nn.gate import kept
 from tinydsn.nn.stage import FeedForwardStage, RecurrentStage
 
 GATES = ("gru1", "gru2", "late")
@@ -123,12 +124,10 @@ class NsNet2(ExitNetwork):
     def _decided(self, logits: Tensor, gating: Gating) -> tuple[Tensor, Tensor]:
         """The device's logits and the gates for the policy's ``[batch, frames, gates]``."""
         gates, nested = nested_gates(logits, gating), nested_logits(logits)
-        if self.config.state != "every":
-            return nested, gates
-        tick = ticks(logits.shape[1], self.config.period).to(logits)
-        if gating.forced is None:
-            gates = ticked_gates(gates, tick, RECURRENT)
-        return ticked_logits(nested, tick, RECURRENT), gates
+        if self.config.state == "every":
+            tick = ticks(logits.shape[1], self.config.period).to(logits)
+            gates, nested = ticked_gates(gates, tick, RECURRENT), ticked_logits(nested, tick, RECURRENT)
+        return nested, kept(gates, gating.forced)
 
     def _streams(self, features: Tensor, on: tuple[Tensor | None, ...]) -> list[Tensor]:
         """The stream ``[batch, frames, hidden]`` after the front layer and after each stage."""
@@ -160,6 +159,11 @@ class NsNet2(ExitNetwork):
         costs.append(Cost("late", "late" if gated else None, self.late.macs()))
         costs.append(Cost("mask", None, self.mask.weight.numel()))
         return tuple(costs)
+
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """The four exits."""
+        count = len(GATES)
+        return tuple((1,) * depth + (0,) * (count - depth) for depth in range(count + 1))
 
     def shift_logits(self, amount: float) -> None:
         """Adds ``amount`` to all logits."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -20,10 +22,9 @@ def nested_gates(logits: Tensor, gating: Gating) -> Tensor:
     """Gates of 0 or 1 for logits ``[batch, frames, stages]``; a 0 is followed by zeros only.
 
     Each logit decides whether to go on from its stage: gate k is the product of the decisions 0 to k. With
-    the device's gate that is ``nested_logits(logits) > 0``. Forced gates stay as they are, nested or not.
+    the device's gate that is ``nested_logits(logits) > 0``. Forced gates are not looked at, see `kept`.
     """
-    decisions = gates_from_logits(logits, gating)
-    return decisions if gating.forced is not None else torch.cumprod(decisions, -1)
+    return torch.cumprod(gates_from_logits(logits, replace(gating, forced=None)), -1)
 
 
 def nested_step(logits: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+FREE = -1.0
+"""In forced gates: as the network decides."""
+
 
 @dataclass(frozen=True)
 class Gating:
@@ -16,7 +19,8 @@ class Gating:
 
     noise        amplitude of the logistic noise (1 = Gumbel-sigmoid sampling, 0 = the device's gate)
     temperature  divides logits and noise in the gradient's sigmoid; the hard decision does not change
-    forced       None, or 0/1 values that replace the gates, broadcast to ``[batch, frames, gates]``
+    forced       None, or values that replace the gates, broadcast to ``[batch, frames, gates]``: 0 or 1, or
+                 `FREE` where the gate stays as it was decided
     """
 
     noise: float = 0.0
@@ -31,7 +35,7 @@ def gated(gate: Tensor | None, contribution: Tensor) -> Tensor:
 
 def gates_from_logits(logits: Tensor, gating: Gating) -> Tensor:
     """Gates of exactly 0 or 1 for logits ``[batch, frames, gates]``, with the gradient of a sigmoid."""
-    if gating.forced is not None:
+    if gating.forced is not None and not bool((gating.forced == FREE).any()):
         return gating.forced.to(logits).expand_as(logits)
     noisy = logits
     if gating.noise > 0:
@@ -39,4 +43,10 @@ def gates_from_logits(logits: Tensor, gating: Gating) -> Tensor:
         noisy = logits + gating.noise * (uniform.log() - (-uniform).log1p())
     soft = torch.sigmoid(noisy / gating.temperature)
     hard = (noisy > 0).to(logits.dtype)
-    return hard + (soft - soft.detach())
+    gates = hard + (soft - soft.detach())
+    return kept(gates, gating.forced)
+
+
+def kept(gates: Tensor, forced: Tensor | None) -> Tensor:
+    """Gates ``[batch, frames, gates]``, replaced by the forced values where those are not `FREE`."""
+    return gates if forced is None else torch.where(forced == FREE, gates, forced.to(gates))

@@ -39,9 +39,13 @@ class Policy(nn.Module):
 
     def step(self, frame: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``[gates]`` and the next state ``[1, hidden]`` of one frame ``[bins]``."""
-        pooled = frame.view(self.bands, self.width).mean(-1)
-        state = self.gru(pooled.unsqueeze(0), state)
+        state = self.listen(frame, state)
         return self.head(state).squeeze(0), state
+
+    def listen(self, frame: Tensor, state: Tensor) -> Tensor:
+        """The next state ``[1, hidden]`` of one frame ``[bins]``, without a decision."""
+        pooled = frame.view(self.bands, self.width).mean(-1)
+        return self.gru(pooled.unsqueeze(0), state)
 
     def macs(self) -> int:
         """Multiply-accumulates of one frame."""

@@ -19,6 +19,7 @@ from tinydsn.nn import Gating
 from tinydsn.training.data import Batch, TrainingData
 from tinydsn.training.exits import exit_losses, exit_masks
 from tinydsn.training.guidance import hint_loss, next_price, signal_loss, usage_loss, used, wanted_usage
+from tinydsn.training.levels import forced_gates
 from tinydsn.training.losses import sdr_loss, speech_loss
 from tinydsn.training.pretraining import pretrain_policy
 from tinydsn.training.quantized import Target
@@ -117,9 +118,11 @@ def train_step(
 def _objective(run: Run, batch: Batch, recipe: Recipe, done: float) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss to be lowered per clip ``[batch]``, and its parts."""
     gates, guidance = recipe.gates, recipe.guidance
-    forced = torch.ones(1) if gates.forced_open(done) else None
+    forced, free = forced_gates(run.model, len(batch.noisy), gates, done)
+    forced, free = None if forced is None else forced.to(batch.noisy.device), free.to(batch.noisy.device)
     gating = Gating(gates.noise(done), gates.temperature(done), forced)
     losses = clip_losses(run.model, run.hint, batch, recipe, gating)
+    losses |= {"usage": losses["usage"] * free, "used": losses["used"][free]}
     price = run.price if guidance.kind == "signal" else 1.0
     total = losses["speech"] + recipe.train.sdr_weight * losses["sdr"]
     usage = guidance.weight * gates.usage_weight(done) * price * losses["usage"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from quant.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class GateSchedule:
@@ -15,6 +17,9 @@ class GateSchedule:
     temperature_start, temperature_end, temperature_until   geometric course of the temperature
     noise_fade, noise_end   the sampling noise fades from 1 to 0 between these two; after that the gate is
                             the device's
+    levels         share of a batch's clips whose gates are forced to one of the network's levels, the
+                   cheapest and the dearest first (the sandwich rule of slimmable networks, Yu and Huang
+                   2019); they have no usage loss
     """
 
     open: float = 0.1
@@ -24,6 +29,11 @@ class GateSchedule:
     temperature_until: float = 0.6
     noise_fade: float = 0.5
     noise_end: float = 0.75
+    levels: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.levels < 1:
+            raise ConfigError(f"levels is {self.levels} (must be at least 0 and below 1)")
 
     def forced_open(self, done: float) -> bool:
         """Are all gates held open?"""
