@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from quant import bits, ops
 from quant import graph as graphs
-from quant import ops
 from quant.calibrate import Progress, Range, calibrate
 from quant.errors import QuantizationError
 from quant.graph import Branch, DType, Graph, IntegerGraph, Node, Operator, Quantization, Tensor
@@ -83,7 +83,9 @@ def _activation_tensors(assignment: Assignment) -> dict[str, Tensor]:
     graph = assignment.graph
     tensors: dict[str, Tensor] = {}
     for name, (dtype, quantization) in assignment.types.items():
-        tensors[name] = Tensor(name, graph.tensors[name].shape, dtype, quantization)
+        shape = graph.tensors[name].shape
+        packed = bits.packed_shape(shape) if dtype == bits.DTYPE else shape
+        tensors[name] = Tensor(name, packed, dtype, quantization)
     for operator in graph.operators():
         for name in operator.outputs:
             if name not in tensors:

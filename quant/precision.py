@@ -36,6 +36,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from quant import ops
+from quant.bits import bit_tensors
 from quant.errors import ConfigError
 from quant.graph import Graph, Operator
 from quant.nearest import did_you_mean, unknown
@@ -103,11 +104,16 @@ def legal_names(graph: Graph) -> dict[str, tuple[str, ...]]:
     ``weights``: operators with weights; ``activations``: operators with results that have a width;
     ``states``: states.
     """
-    operators = list(graph.operators())
+    operators, packed = list(graph.operators()), bit_tensors(graph)
+
+    def made(operator: Operator) -> bool:
+        """Whether an operator's result is bits, which have one width."""
+        return operator.outputs[0] in packed
+
     return {
         "weights": tuple(operator.name for operator in operators if operator.kind in WEIGHTED),
-        "activations": tuple(operator.name for operator in operators if operator.kind != "gate"),
-        "states": tuple(state.tensor for state in graph.states),
+        "activations": tuple(item.name for item in operators if item.kind != "gate" and not made(item)),
+        "states": tuple(state.tensor for state in graph.states if state.tensor not in packed),
     }
 
 

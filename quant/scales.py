@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from quant import ops
+from quant import bits, ops
 from quant.calibrate import Range
 from quant.errors import QuantizationError
 from quant.graph import INTEGER_RANGE, Branch, BranchOutput, DType, Graph, Node, Operator, Quantization, State
@@ -169,13 +169,19 @@ def assign(graph: Graph, ranges: Mapping[str, Range], precision: Precision) -> A
     return _collect(groups, graph, state_names)
 
 
+def _bits() -> Group:
+    return Group(bits.DTYPE, bits.UNIT)
+
+
 def _add_sources(groups: Groups, graph: Graph, ranges: Mapping[str, Range], precision: Precision) -> None:
     for name in graph.inputs:
-        bits = graph.frontend.feature_fraction_bits if graph.frontend else 15
-        groups.add(name, Group("int16", Quantization((2.0**-bits,), 0)))
+        fraction = graph.frontend.feature_fraction_bits if graph.frontend else 15
+        groups.add(name, Group("int16", Quantization((2.0**-fraction,), 0)))
+    packed = bits.bit_tensors(graph)
     for state in graph.states:
-        bits, seen = precision.width("states", state.tensor), ranges[state.tensor]
-        groups.add(state.tensor, Group("int8" if bits == 8 else "int16", low=seen.low, high=seen.high))
+        width, seen = precision.width("states", state.tensor), ranges[state.tensor]
+        group = Group("int8" if width == 8 else "int16", low=seen.low, high=seen.high)
+        groups.add(state.tensor, _bits() if state.tensor in packed else group)
 
 
 def _state_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
@@ -232,6 +238,8 @@ def _add_operator(
 
 
 def _slot_group(slot: Slot, dtype: DType) -> Group:
+    if (slot.dtype or dtype) == bits.DTYPE:
+        return _bits()
     return Group(slot.dtype or dtype, slot.fixed, slot.power_of_two, slot.smallest)
 
 
@@ -275,12 +283,16 @@ def _join_branches_and_states(groups: Groups, graph: Graph) -> Graph:
 
 
 def _requantize(groups: Groups, graph: Graph, source: str, target: str) -> tuple[Graph, Operator]:
-    """A requantize operator from ``source`` into the group of ``target``; its output joins that group."""
-    name = unused_name(f"{source}.requantize", graph)
+    """A requantize operator from ``source`` into the group of ``target``; its output joins that group. Bits
+    are unpacked instead. Raises QuantizationError where numbers would have to become bits."""
+    kind = "unpack" if groups.of(source).dtype == bits.DTYPE else "requantize"
+    if groups.of(target).dtype == bits.DTYPE:
+        raise QuantizationError(f"tensor {source!r} does not hold the bits that {target!r} takes")
+    name = unused_name(f"{source}.{kind}", graph)
     tensors = {**graph.tensors, name: replace(graph.tensors[source], name=name)}
     groups.add(name, replace(groups.of(target), low=math.inf, high=-math.inf))
     groups.join(target, name)
-    return graph.replace(tensors=tensors), Operator(name, "requantize", (source,), (name,))
+    return graph.replace(tensors=tensors), Operator(name, kind, (source,), (name,))
 
 
 def _join_readers(groups: Groups, graph: Graph, state_names: set[str]) -> Graph:

@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from quant import bits
 from quant.calibrate import Range
 from quant.graph import DType, Graph, Node, Operator
 from quant.precision import Precision, activation_bits, is_wide
 
 
 def activation_types(graph: Graph, precision: Precision) -> dict[str, DType]:
-    """Operator -> "int8" or "int16", as `quant.precision.activation_bits`; int8 for `narrowed` results."""
-    bits = activation_bits(graph, precision)
+    """Operator -> "int8" or "int16", as `quant.precision.activation_bits`; int8 for `narrowed` results; the
+    type of `quant.bits` for operators that read bits as they are."""
+    widths = activation_bits(graph, precision)
     inserted = {operator.name for operator in graph.operators() if operator.kind == "requantize"}
-    return {name: "int8" if name in inserted or width == 8 else "int16" for name, width in bits.items()}
+    packed = reads_bits(graph)
+    types: dict[str, DType] = {
+        name: "int8" if name in inserted or width == 8 else "int16" for name, width in widths.items()
+    }
+    return {name: bits.DTYPE if name in packed else dtype for name, dtype in types.items()}
+
+
+def reads_bits(graph: Graph) -> frozenset[str]:
+    """Names of the operators that take bits as they are."""
+    packed = bits.bit_tensors(graph)
+    takers = (*bits.CARRIERS, "binary_conv2d")
+    return frozenset(
+        item.name
+        for item in graph.operators()
+        if item.kind in takers
+        and item.inputs[0] in packed
+        and (item.kind == "binary_conv2d" or item.outputs[0] in packed)
+    )
 
 
 def narrowed(
@@ -24,8 +43,8 @@ def narrowed(
     whose result shall have 8; readers take the narrow result. What a gru_update hands on as state keeps 16
     bits here: the state has a width of its own.
     """
-    bits = activation_bits(graph, precision)
-    wide = [op for op in graph.operators() if bits[op.name] == 8 and is_wide(op)]
+    widths = activation_bits(graph, precision)
+    wide = [op for op in graph.operators() if widths[op.name] == 8 and is_wide(op)]
     if not wide:
         return graph, ranges
     renamed = {op.outputs[0]: unused_name(f"{op.outputs[0]}.narrow", graph) for op in wide}

@@ -242,6 +242,46 @@ static void matmul(int64_t kernel, reader from)
     }
 }
 
+static void bits(int64_t kernel, reader from)
+{
+    if (kernel == KERNEL_binary_conv2d_bits || kernel == WIDE(binary_conv2d) || kernel == NARROW(binary_conv2d)) {
+        tinydsn_binary binary;
+        binary.channels = number(&from);
+        binary.input_offset = number(&from);
+        binary.weights = place(&from);
+        binary.starts = place(&from);
+        binary.lanes = place(&from);
+        FIELDS(tinydsn_window, window);
+        const void *x = place(&from);
+        void *scratch = place(&from);
+        void *y = place(&from);
+        if (kernel == KERNEL_binary_conv2d_bits) {
+            tinydsn_binary_conv2d_bits(&binary, &window, x, scratch, y);
+        } else if (kernel == WIDE(binary_conv2d)) {
+            tinydsn_binary_conv2d_s16(&binary, &window, x, scratch, y);
+        } else {
+            tinydsn_binary_conv2d_s8(&binary, &window, x, scratch, y);
+        }
+        return;
+    }
+    const void *x = place(&from);
+    void *y = place(&from);
+    const int32_t rows = number(&from), channels = number(&from), zero = number(&from), one = number(&from);
+    switch (kernel) {
+    case WIDE(step):
+        tinydsn_step_s16(x, rows, channels, zero, y);
+        break;
+    case NARROW(step):
+        tinydsn_step_s8(x, rows, channels, zero, y);
+        break;
+    case WIDE(unpack):
+        tinydsn_unpack_bits_s16(x, rows, channels, zero, one, y);
+        break;
+    default:
+        tinydsn_unpack_bits_s8(x, rows, channels, zero, one, y);
+    }
+}
+
 static void movement(int64_t kernel, reader from)
 {
     void *target = place(&from);
@@ -266,7 +306,9 @@ static void movement(int64_t kernel, reader from)
     default: {
         const void *source = place(&from);
         FIELDS(tinydsn_block, block);
-        if (kernel == WIDE(copy)) {
+        if (kernel == KERNEL_copy_s32) {
+            tinydsn_copy_s32(&block, source, target);
+        } else if (kernel == WIDE(copy)) {
             tinydsn_copy_s16(&block, source, target);
         } else {
             tinydsn_copy_s8(&block, source, target);
@@ -289,6 +331,8 @@ void tinydsn_host_operator(int64_t kernel, reader from)
         requantize(kernel, from);
     } else if (kernel < KERNEL_last_sequence) {
         sequence(kernel, from);
+    } else if (kernel < KERNEL_last_bits) {
+        bits(kernel, from);
     } else {
         matmul(kernel, from);
     }

@@ -50,3 +50,19 @@ void tinydsn_copy_s16(const tinydsn_block *block, const int16_t *input, int16_t 
         }
     }
 }
+
+/* Words of bits; few, and rarely in another order. */
+void tinydsn_copy_s32(const tinydsn_block *block, const int32_t *input, int32_t *output)
+{
+    for (int32_t i = 0; i < block->size[0]; i++) {
+        for (int32_t j = 0; j < block->size[1]; j++) {
+            for (int32_t k = 0; k < block->size[2]; k++) {
+                const int32_t *from = input + i * block->from[0] + j * block->from[1] + k * block->from[2];
+                int32_t *to = output + i * block->to[0] + j * block->to[1] + k * block->to[2];
+                for (int32_t n = 0; n < block->size[3]; n++) {
+                    to[n * block->to[3]] = from[n * block->from[3]];
+                }
+            }
+        }
+    }
+}

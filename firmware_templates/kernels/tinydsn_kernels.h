@@ -97,6 +97,40 @@ void tinydsn_depthwise_s16(const tinydsn_matrix *matrix, const tinydsn_window *w
 void tinydsn_depthwise_s8(const tinydsn_matrix *matrix, const tinydsn_window *window, int32_t input_offset,
                           const int8_t *input, int8_t *output);
 
+/*
+ * A convolution to bits, N = channels of them, of bits or numbers with C = window->channels channels. Bits: 32
+ * channels to a word, channel c in bit c % 32 of word c / 32, those beyond the last 0. Weights: [N / 16, rounded
+ * up][taps][C][16]; for numbers where TINYDSN_INTERLEAVED two columns at a time, [N / 16, rounded up][taps * C / 2,
+ * rounded up][8][2][2]: of two channels the even column of both, then the odd one. A bit is set where starts[n] +
+ * sum is not negative, starts being -1 less the threshold; beyond the last channel they are -1 and weights zero. No
+ * such sum can overflow.
+ */
+#define TINYDSN_BINARY_BLOCK 16
+typedef struct {
+    int32_t channels;
+    int32_t input_offset;  /* int8 only: minus the zero point, which is what padding is */
+    const int8_t *weights;
+    const int32_t *starts; /* whole blocks of 16; NULL with lanes */
+    const int16_t *lanes;  /* bits only: the same, where all sums of any set of bits fit int16; by fours in the order
+                            * 0 2 1 3 where TINYDSN_INTERLEAVED */
+} tinydsn_binary;
+
+/* scratch: one window, of words or of an even number of int16. Padding is bits of 0, or the zero point. */
+void tinydsn_binary_conv2d_bits(const tinydsn_binary *binary, const tinydsn_window *window, const int32_t *input,
+                                int32_t *scratch, int32_t *output);
+void tinydsn_binary_conv2d_s8(const tinydsn_binary *binary, const tinydsn_window *window, const int8_t *input,
+                              int16_t *scratch, int32_t *output);
+void tinydsn_binary_conv2d_s16(const tinydsn_binary *binary, const tinydsn_window *window, const int16_t *input,
+                               int16_t *scratch, int32_t *output);
+
+/* [rows][channels] of numbers to bits, 1 above the zero point; and of bits to one of two numbers. */
+void tinydsn_step_s8(const int8_t *input, int32_t rows, int32_t channels, int32_t zero_point, int32_t *output);
+void tinydsn_step_s16(const int16_t *input, int32_t rows, int32_t channels, int32_t zero_point, int32_t *output);
+void tinydsn_unpack_bits_s8(const int32_t *input, int32_t rows, int32_t channels, int32_t zero, int32_t one,
+                            int8_t *output);
+void tinydsn_unpack_bits_s16(const int32_t *input, int32_t rows, int32_t channels, int32_t zero, int32_t one,
+                             int16_t *output);
+
 /* Writes `count` packed weights (tinydsn_packed.h) of so many bits as int8; `upper`: as upper halves. */
 typedef void (*tinydsn_unpacker)(const uint8_t *packed, int32_t count, int8_t *target);
 
@@ -304,6 +338,7 @@ typedef struct {
 
 void tinydsn_copy_s8(const tinydsn_block *block, const int8_t *input, int8_t *output);
 void tinydsn_copy_s16(const tinydsn_block *block, const int16_t *input, int16_t *output);
+void tinydsn_copy_s32(const tinydsn_block *block, const int32_t *input, int32_t *output);
 
 /* value * multiplier / 2^31 * 2^shift with the double rounding of TFLite (arm_nn_requantize). */
 static inline int32_t tinydsn_requantize(int32_t value, int32_t multiplier, int32_t shift)

@@ -10,6 +10,7 @@ from quant.nearest import unknown
 from quant.ops import (
     add,
     batch_matmul,
+    binary_conv2d,
     concat,
     conv2d,
     depthwise_conv2d,
@@ -25,17 +26,34 @@ from quant.ops import (
     reshape,
     sigmoid,
     softmax,
+    step,
     sub,
     table,
     tanh,
     transpose,
+    unpack,
 )
 from quant.ops import slice as slice_
 from quant.ops.base import OperatorDefinition
 
 _MODULES = (
-    *(add, batch_matmul, concat, conv2d, depthwise_conv2d, fully_connected, gate, gru_update, layer_norm),
-    *(leaky_relu, mul, pad, relu, requantize, reshape, sigmoid, slice_, softmax, sub, table, tanh, transpose),
+    *(add, batch_matmul, binary_conv2d, concat, conv2d, depthwise_conv2d, fully_connected, gate, gru_update),
+    *(
+        layer_norm,
+        leaky_relu,
+        mul,
+        pad,
+        relu,
+        requantize,
+        reshape,
+        sigmoid,
+        slice_,
+        softmax,
+        step,
+        sub,
+        table,
+    ),
+    *(tanh, transpose, unpack),
 )
 
 TABLE: Mapping[str, OperatorDefinition] = MappingProxyType(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from quant import bits
 from quant.graph import Attribute, DType, Operator
 from quant.ops.base import Arrays, Attributes, OperatorDefinition, Quantized, QuantizeRequest, Slot, Slots
 from quant.ops.common import no_accumulator, no_macs, remake
@@ -19,8 +20,10 @@ def slots(operator: Operator, dtype: DType) -> Slots:
 
 
 def quantize(request: QuantizeRequest) -> Quantized:
-    """The attributes stay."""
-    return remake(request, request.operator.attributes)
+    """The attributes stay; a reshape of bits (`quant.bits`) is one of their words."""
+    attributes, output = request.operator.attributes, request.outputs[0]
+    packed = {"shape": output.shape} if "shape" in attributes and output.dtype == bits.DTYPE else {}
+    return remake(request, {**attributes, **packed})
 
 
 def definition(

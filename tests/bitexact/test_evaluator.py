@@ -19,7 +19,8 @@ from quant.graph import Graph, IntegerGraph
 from quant.precision import PRESETS, from_genome, genes
 from quant.reference import Pipeline
 from tinydsn.estimate import host
-from tinydsn.estimate.program import NUMBERS, translate
+from tinydsn.estimate.numbers import NUMBERS
+from tinydsn.estimate.program import translate
 from tinydsn.estimate.runner import HostRunner
 
 LINEAR = ("conv", "deep", "mix", "wide")

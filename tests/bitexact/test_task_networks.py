@@ -23,7 +23,10 @@ from tinydsn.codegen.project import generate
 from tinydsn.emulation import run_host, run_qemu
 from tinydsn.estimate.runner import HostRunner
 from tinydsn.lowering import lower
-from tinydsn.models.sequence import SequenceConfig, SequenceNet
+from tinydsn.models.kinds import make_task_network
+from tinydsn.models.predictor import PredictorConfig
+from tinydsn.models.sequence import SequenceConfig
+from tinydsn.models.task_network import TaskConfig
 from tinydsn.search.evaluate import float_output
 from tinydsn.tasks import TASKS, Task
 
@@ -39,7 +42,10 @@ def pcm(frames: int, seed: int = 0) -> np.ndarray:
 
 def lowered(task: Task) -> Graph:
     torch.manual_seed(2)
-    network = SequenceNet(SequenceConfig(task.name, task.outputs, task.answer)).eval()
+    sizes: TaskConfig = SequenceConfig(task.name, task.outputs, task.answer)
+    if task.network == "predictor":
+        sizes = PredictorConfig(task.name, task.outputs, channels=9)
+    network = make_task_network(sizes).eval()
     return lower(network.streaming(), torch.zeros(256), name=task.name)
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quant import bits
 from quant.errors import MissingTool
 from quant.gates import GatePattern
-from quant.graph import IntegerGraph, State
+from quant.graph import IntegerGraph, State, Tensor
 from quant.ops import TABLE
 from quant.reference import Pipeline
 from tests.bitexact.kernel_harness import Builder, random_integers, scaled
@@ -225,10 +226,79 @@ def moving_graph() -> IntegerGraph:
     return b.finished(tuple(states))
 
 
+def bits_graph() -> IntegerGraph:
+    """Steps, convolutions of bits and of numbers, delay lines and moves of words, and numbers again."""
+    b = Pieces(4, 600)
+
+    def packed(name: str, shape: tuple[int, ...]) -> Tensor:
+        return Tensor(name, bits.packed_shape(shape), bits.DTYPE, bits.UNIT)
+
+    def shown(name: str, source: str, shape: tuple[int, ...], dtype: str) -> None:
+        target = scaled(f"{name}.y", shape, dtype, 2.0**-14 if dtype == "int16" else 1 / 127, 0)
+        b.keep(b.add("unpack", name, (source,), target))
+
+    def weights(*shape: int) -> dict[int, np.ndarray]:
+        return {1: b.rng.standard_normal(shape), 2: b.rng.standard_normal(shape[0])}
+
+    states = []
+    for dtype, zero in (("int8", -9), ("int16", 0)):
+        numbers = b.piece(f"numbers.{dtype}", (2, 5, 3), dtype, Q12, zero)
+        around = window((1, 1), (1, 1), (1, 0, 1, 1))
+        first = b.add(
+            "binary_conv2d",
+            f"first.{dtype}",
+            (numbers,),
+            packed(f"first.{dtype}.y", (2, 5, 40)),
+            around,
+            weights(40, 2, 3, 3),
+        )
+        old = b.tensor(packed(f"{dtype}.old", (3, 5, 40)))
+        joined = b.add(
+            "concat", f"joined.{dtype}", (old, first), packed(f"joined.{dtype}.y", (5, 5, 40)), {"axis": 0}
+        )
+        cut = {"axis": 0, "begin": 2, "end": 5}
+        states.append(
+            State(
+                old, b.add("slice", f"later.{dtype}", (joined,), packed(f"later.{dtype}.y", (3, 5, 40)), cut)
+            )
+        )
+        dilated = window((1, 2), (2, 1), (0, 0, 1, 1))
+        second = b.add(
+            "binary_conv2d",
+            f"second.{dtype}",
+            (joined,),
+            packed(f"second.{dtype}.y", (1, 3, 19)),
+            dilated,
+            weights(19, 3, 3, 40),
+        )
+        shown(f"shown.{dtype}", second, (1, 3, 19), dtype)
+        # columns 1 and 2 of each row of words: no view
+        inner = b.add(
+            "slice",
+            f"inner.{dtype}",
+            (first,),
+            packed(f"inner.{dtype}.y", (2, 2, 40)),
+            {"axis": 1, "begin": 1, "end": 3},
+        )
+        flat = b.add(
+            "reshape", f"flat.{dtype}", (inner,), packed(f"flat.{dtype}.y", (4, 40)), {"shape": (4, 40)}
+        )
+        shown(f"inner.shown.{dtype}", flat, (4, 40), dtype)
+        step = b.add(
+            "step",
+            f"step.{dtype}",
+            (b.piece(f"stepped.{dtype}", (3, 7), dtype, Q12, zero),),
+            packed(f"step.{dtype}.y", (3, 7)),
+        )
+        shown(f"step.shown.{dtype}", step, (3, 7), dtype)
+    return b.finished(tuple(states))
+
+
 GRAPHS: dict[str, Callable[[], IntegerGraph]] = {
     "linear": linear_graph,
     "pointwise": pointwise_graph,
     "moving": moving_graph,
+    "bits": bits_graph,
 }
 
 
@@ -266,6 +336,7 @@ def test_both_types_occur_where_the_operator_has_both() -> None:
     for make in GRAPHS.values():
         graph = make()
         found |= {(item.kind, graph.tensors[item.inputs[0]].dtype) for item in graph.operators()}
+    found |= {("unpack", graph.tensors[item.outputs[0]].dtype) for item in bits_graph().operators()}
     legal = {(row["kind"], dtype) for row in describe() for dtype in row["activations"]}
     assert legal <= found
 
@@ -288,7 +359,7 @@ def test_operators_on_a_core_equal_their_reference(name: str, board: str, tmp_pa
 
 def test_results_reach_both_rims() -> None:
     """So that a kernel that wraps instead of saturating is seen."""
-    for make in GRAPHS.values():
-        graph = make()
+    for name in GRAPHS.keys() - {"bits"}:
+        graph = GRAPHS[name]()
         values = Pipeline(graph).run(sound(graph)).pcm
         assert values.min() == -32768 and values.max() == 32767

@@ -143,7 +143,8 @@ def test_a_recipe_for_an_unknown_task_is_refused(
     recipe.write_text(RECIPE.format(task="singing"))
     where = ["--corpus", str(corpus), "-o", str(tmp_path / "out")]
     assert refused(capsys, "train", str(recipe), *where) == (
-        f"{recipe}: unknown task 'singing' (must be one of voice-activity, wake-phrases, log-mel)"
+        f"{recipe}: unknown task 'singing' (must be one of voice-activity, wake-phrases, log-mel, "
+        "speech-quality)"
     )
     recipe.write_text(RECIPE.format(task="log-mel"))
     assert refused(capsys, "train", str(recipe), *where, "--start", "a.safetensors") == (

@@ -22,8 +22,8 @@ from tinydsn.codegen.project import generate
 from tinydsn.codegen.toolchain import find_compiler, find_qemu
 from tinydsn.emulation import run_qemu
 from tinydsn.estimate.keys import CostKey, _flat, operator_keys
+from tinydsn.estimate.numbers import GROUPS, NUMBERS, kernels_header
 from tinydsn.estimate.predict import MeasuredCost
-from tinydsn.estimate.program import GROUPS, NUMBERS, kernels_header
 from tinydsn.estimate.runner import HostRunner
 from tinydsn.estimate.table import CostTable, open_table
 

@@ -108,6 +108,7 @@ def test_layer_norm_bound(columns: int) -> None:
 
 def test_the_others_do_not_accumulate() -> None:
     summing = {"fully_connected", "conv2d", "depthwise_conv2d", "batch_matmul", "mul", "layer_norm"}
+    summing |= {"binary_conv2d"}
     graph = one_operator("relu", [integer("x", (3,), "int8", 1.0)], integer("y", (3,), "int8", 1.0))
     (operator,) = graph.operators()
     for kind in set(ops.TABLE) - summing:

@@ -24,6 +24,9 @@ Shapes = list[tuple[int, ...]]
         ("fully_connected", [(5, 2, 8), (3, 8), (3,)], {}, (5, 2, 3)),
         ("conv2d", [(5, 9, 4), (6, 2, 3, 4), (6,)], WINDOW, (5, 5, 6)),
         ("depthwise_conv2d", [(5, 9, 4), (2, 3, 4), (4,)], WINDOW, (5, 5, 4)),
+        ("binary_conv2d", [(5, 9, 4), (6, 2, 3, 4), (6,)], WINDOW, (5, 5, 6)),
+        ("step", [(4, 6)], {}, (4, 6)),
+        ("unpack", [(4, 6)], {}, (4, 6)),
         ("add", [(4, 6), (6,)], {}, (4, 6)),
         ("sub", [(4, 6), ()], {}, (4, 6)),
         ("mul", [(4, 6), (1, 1)], {}, (4, 6)),
@@ -205,6 +208,7 @@ def example(kind: str, shapes: Shapes, output: tuple[int, ...], **attributes: An
         ("fully_connected", [(5, 8), (3, 8), (3,)], (5, 3), 5 * 8 * 3),
         ("conv2d", [(5, 9, 4), (6, 2, 3, 4), (6,)], (5, 5, 6), 5 * 5 * 6 * 2 * 3 * 4),
         ("depthwise_conv2d", [(5, 9, 4), (2, 3, 4), (4,)], (5, 5, 4), 5 * 5 * 2 * 3 * 4),
+        ("binary_conv2d", [(5, 9, 4), (6, 2, 3, 4), (6,)], (5, 5, 6), 5 * 5 * 6 * 2 * 3 * 4),
         ("batch_matmul", [(3, 4, 5), (3, 5, 6)], (3, 4, 6), 3 * 4 * 5 * 6),
         ("layer_norm", [(4, 6), (6,), (6,)], (4, 6), 48),
         ("gru_update", [(2, 12), (2, 12), (2, 4)], (2, 4), 16),
@@ -267,9 +271,10 @@ def test_unknown_kind() -> None:
     with pytest.raises(UnsupportedOperator) as caught:
         ops.definition("lstm_cell_of_peepholes")
     assert str(caught.value) == (
-        "unknown operator kind 'lstm_cell_of_peepholes' (must be add, batch_matmul, concat, conv2d, "
-        "depthwise_conv2d, fully_connected, gate, gru_update, layer_norm, leaky_relu, mul, pad, relu, "
-        "requantize, reshape, sigmoid, slice, softmax, sub, table, tanh or transpose)"
+        "unknown operator kind 'lstm_cell_of_peepholes' (must be add, batch_matmul, binary_conv2d, "
+        "concat, conv2d, depthwise_conv2d, fully_connected, gate, gru_update, layer_norm, leaky_relu, mul, "
+        "pad, relu, requantize, reshape, sigmoid, slice, softmax, step, sub, table, tanh, transpose or "
+        "unpack)"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, get_args
 
 from quant.errors import ConfigError, UnsupportedOperator
 from quant.nearest import unknown
-from tinydsn.codegen import emit_gru, emit_linear, emit_moves, emit_pointwise, emit_sequence
+from tinydsn.codegen import emit_bits, emit_gru, emit_linear, emit_moves, emit_pointwise, emit_sequence
 from tinydsn.codegen.call import CodeTarget, Emitter, Kernels, Request
 
 EMITTERS: Mapping[str, Emitter] = MappingProxyType(
@@ -34,6 +34,9 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "requantize": emit_pointwise.requantize,
         "softmax": emit_sequence.softmax,
         "batch_matmul": emit_sequence.batch_matmul,
+        "binary_conv2d": emit_bits.binary_conv2d,
+        "step": emit_bits.step,
+        "unpack": emit_bits.unpack,
     }
 )
 JOINED = frozenset({emit_gru.CELL, emit_gru.ABSORBED})
@@ -65,6 +68,9 @@ KERNELS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "slice": ("view, tinydsn_copy_s8", "view, tinydsn_copy_s16"),
         "transpose": ("tinydsn_copy_s8", "tinydsn_copy_s16"),
         "pad": ("tinydsn_copy_s8", "tinydsn_copy_s16"),
+        "binary_conv2d": ("tinydsn_binary_conv2d_*", "tinydsn_binary_conv2d_*"),
+        "step": ("tinydsn_step_s8", "tinydsn_step_s16"),
+        "unpack": ("tinydsn_unpack_bits_s8", "tinydsn_unpack_bits_s16"),
         "reshape": ("view", "view"),
         "gate": ("", "a comparison"),
     }

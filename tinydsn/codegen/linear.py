@@ -48,8 +48,9 @@ def window_of(request: Request) -> Window:
         one = (1, 1)
         return Window((1, rows), columns, one, one, one, (0, 0), (0, 0), (1, rows))
     weight = request.input(1).shape
-    kernel = (weight[1], weight[2]) if request.operator.kind == "conv2d" else (weight[0], weight[1])
+    kernel = (weight[1], weight[2]) if request.operator.kind != "depthwise_conv2d" else (weight[0], weight[1])
     height, width, channels = request.input().shape
+    channels = int(request.operator.attributes.get("channels", channels))  # type: ignore[arg-type]
     top, bottom, left, right = request.integers("padding")
     return Window(
         size=(height, width),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from quant.errors import ConfigError
-from quant.graph import Branch, Operator
+from quant.graph import ITEM_BYTES, Branch, Operator
 from quant.reference import hop_of, real_zero
 from tinydsn.codegen.design import FRONTEND_STATE, SPECTRUM, Design, describe
 from tinydsn.codegen.planner import state_copies
@@ -24,7 +24,7 @@ TEMPLATES = (
     "tinydsn_weights.c",
     "tinydsn_weights.h",
 )
-LAID_OUT = ("tinydsn_fully_connected", "tinydsn_depthwise")
+LAID_OUT = ("tinydsn_fully_connected", "tinydsn_depthwise", "tinydsn_binary_conv2d")
 """Kernels whose constants lie in an order of the core's (`tinydsn.codegen.layouts`)."""
 RAW_SAMPLE_RATE = 16000
 """Stated in the header for models without a front end, which do not know their rate."""
@@ -159,7 +159,7 @@ def body(made: Design, operator: Operator) -> str:
         "x": [made.pointer(name) if name else "" for name in operator.inputs],
         "y": [made.pointer(name) for name in operator.outputs],
         "size": output.size,
-        "suffix": "s16" if output.dtype == "int16" else "s8",
+        "suffix": f"s{8 * ITEM_BYTES[output.dtype]}",
         "scratch": f"{made.scratch(operator)}(ctx)" if call.scratch else "",
         "scratch_bytes": call.scratch,
     }

@@ -22,7 +22,8 @@ from tinydsn.cache import cache_dir, locked, scratch_beside
 from tinydsn.codegen.project import FRONTEND_FILES
 from tinydsn.codegen.templates import render, template_root
 from tinydsn.codegen.toolchain import Core, find_compiler
-from tinydsn.estimate.program import ALIGNMENT, Program, kernels_header
+from tinydsn.estimate.numbers import kernels_header
+from tinydsn.estimate.program import ALIGNMENT, Program
 
 FLAGS = (
     "-O3",
@@ -39,7 +40,7 @@ KERNELS = (
     *("activation_s16", "activation_table", "add_s16", "add_s8", "batch_matmul_s16", "batch_matmul_s8"),
     *("clamp", "convolve_s16", "convolve_s16_wide", "convolve_s8", "copy", "depthwise_s16", "depthwise_s8"),
     *("fully_connected_s16", "fully_connected_s8", "gru_update_s16", "layer_norm_s16", "leaky_relu", "mul"),
-    *("requantize", "softmax_s16", "table"),
+    *("requantize", "softmax_s16", "table", "binary_conv2d", "bits"),
 )
 """Files of ``firmware_templates/kernels`` that the executor calls."""
 

@@ -13,60 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from quant.graph import Branch, Graph, IntegerGraph, Node, Operator
+from quant import bits
+from quant.graph import ITEM_BYTES, Branch, Graph, IntegerGraph, Node, Operator
 from quant.ops.common import integer
 from quant.reference import hop_of, initial_state, real_zero
-from tinydsn.codegen import affine
 from tinydsn.codegen.call import Call, CodeTarget, Request
 from tinydsn.codegen.design import Design, check_interface, design
 from tinydsn.codegen.linear import Window, bias_of, factors, weight_rows, window_of
 from tinydsn.codegen.planner import state_copies
+from tinydsn.estimate.numbers import LEAKY_RELU, MATMUL, NUMBERS, PRODUCT, SCALE, SUM_S8
 
 OFFSET_BITS = 48
 CONSTANTS, STATES, ARENA = 1, 2, 3
 ALIGNMENT = 16
 TARGET = CodeTarget(kernels="tinydsn", cells=False)
 """Plain cores, our kernels."""
-
-
-def _both(*names: str) -> tuple[str, ...]:
-    return tuple(f"{name}_{suffix}" for name in names for suffix in ("s8", "s16"))
-
-
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "control": ("branch", "jump", "gate"),
-    "movement": ("move", *_both("fill", "copy")),
-    "linear": _both("fully_connected", "conv2d", "depthwise_conv2d"),
-    "wide": _both("wide"),
-    "elementwise": (*_both("add", "sub", "mul", "relu", "leaky_relu", "table"), "sigmoid", "tanh"),
-    "requantize": tuple(f"requantize_{a}_{b}" for a in ("s8", "s16") for b in ("s8", "s16")),
-    "sequence": ("gru_update", "layer_norm", "softmax"),
-    "matmul": _both("batch_matmul"),
-}
-"""Kernels by the function that reads their arguments; a kernel's number is its place."""
-NUMBERS: Mapping[str, int] = {
-    name: number for number, name in enumerate(name for names in GROUPS.values() for name in names)
-}
-
-SUM_S8 = ("offset1", "multiplier1", "shift1", "offset2", "multiplier2", "shift2", "left_shift") + (
-    "output_offset",
-    "output_multiplier",
-    "output_shift",
-    "low",
-    "high",
-    *affine.SUM,
-)
-PRODUCT = ("offset1", "offset2", "output_offset", "multiplier", "shift", "low", "high")
-SCALE = ("input_offset", "output_offset", "multiplier", "shift", *affine.SCALE)
-LEAKY_RELU = ("input_offset", "output_offset", "multiplier_identity", "shift_identity") + (
-    "multiplier_alpha",
-    "shift_alpha",
-)
-MATMUL = ("batches", "rows", "inner", "columns", "transposed", "a_batch", "a_row", "b_batch", "b_row") + (
-    *("output_batch", "output_row", "upper", "narrow", "saturates", "offset1", "offset2", "output_offset"),
-    *("multiplier", "shift"),
-)
-"""Fields of the structures of tinydsn_kernels.h, in their order."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +43,6 @@ class Program:
     output: int
     input_size: int
     hop: int
-
-
-def kernels_header() -> str:
-    """The text of tinydsn_host_kernels.h."""
-    lines = [f"    KERNEL_{name} = {number}," for name, number in NUMBERS.items()]
-    lines += [f"    KERNEL_last_{group} = {NUMBERS[names[-1]] + 1}," for group, names in GROUPS.items()]
-    return "\n".join(["/* Numbers of the kernels. Generated; do not edit. */", "enum {", *lines, "};", ""])
 
 
 def translate(graph: IntegerGraph) -> Program:
@@ -220,6 +174,9 @@ class _Writer:
     def fill(self, name: str, value: int) -> None:
         """A tensor of one value."""
         tensor = self.graph.tensors[name]
+        if tensor.dtype == bits.DTYPE:
+            self.record("fill_s8", self.place(name), tensor.nbytes, value)
+            return
         self.record(f"fill_{suffix(tensor.dtype)}", self.place(name), tensor.size, value)
 
     def _copy(self, target: str, source: str) -> None:
@@ -233,8 +190,8 @@ class _Writer:
 
 
 def suffix(dtype: str) -> str:
-    """s8 or s16."""
-    return "s16" if dtype == "int16" else "s8"
+    """s8, s16, or s32 for words of bits."""
+    return f"s{8 * ITEM_BYTES[dtype]}"
 
 
 def _window_words(window: Window) -> tuple[int, ...]:
@@ -368,6 +325,23 @@ def _softmax(writer: _Writer, operator: Operator, call: Call) -> None:
     writer.record("softmax", *ends, *numbers, places["exp"], places["reciprocal"])
 
 
+def _binary_conv2d(writer: _Writer, operator: Operator, call: Call) -> None:
+    places, scratch = _arrays(writer, operator, call), writer.scratch(operator)
+    arrays = [places.get(name, 0) for name in ("weight", "starts", "lanes")]
+    ends = (writer.place(operator.inputs[0]), scratch, writer.place(operator.outputs[0]))
+    sizes = (*_fields(call.values, ("channels", "input_offset")), *arrays)
+    window = _window_words(call.values["window"])  # type: ignore[arg-type]
+    writer.record(f"binary_conv2d_{call.values['variant']}", *sizes, *window, *ends)
+
+
+def _between_numbers_and_bits(writer: _Writer, operator: Operator, call: Call) -> None:
+    ends = (operator.inputs[0], operator.outputs[0])
+    numbers = ends[0] if call.template == "step" else ends[1]
+    kernel = f"{call.template}_{suffix(writer.graph.tensors[numbers].dtype)}"
+    values = _fields(call.values, ("rows", "channels", "zero", "one"))
+    writer.record(kernel, *map(writer.place, ends), *values)
+
+
 def _batch_matmul(writer: _Writer, operator: Operator, call: Call) -> None:
     places = [writer.place(name) for name in operator.inputs[:2]]
     places += [writer.scratch(operator), writer.place(operator.outputs[0])]
@@ -390,5 +364,8 @@ WRITERS: Mapping[str, Callable[[_Writer, Operator, Call], None]] = {
     "layer_norm": _layer_norm,
     "softmax": _softmax,
     "batch_matmul": _batch_matmul,
+    "binary_conv2d": _binary_conv2d,
+    "step": _between_numbers_and_bits,
+    "unpack": _between_numbers_and_bits,
 }
 """What writes the records of a call, by its template."""

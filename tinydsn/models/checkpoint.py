@@ -21,17 +21,17 @@ from quant.errors import ConfigError, ModelFileError
 from quant.learned import LearnedScale
 from quant.precision import LEGAL
 from tinydsn.audio.files import replace_file
-from tinydsn.models.kinds import KINDS, kind_of
+from tinydsn.models.kinds import KINDS, TASK_KINDS, kind_of, task_kind_of
 from tinydsn.models.network import MaskNetwork
-from tinydsn.models.sequence import BINS, SequenceConfig, SequenceNet
+from tinydsn.models.sequence import BINS
 from tinydsn.models.settings import configured
+from tinydsn.models.task_network import TaskNetwork
 
 FORMAT = "tinydsn-checkpoint-1"
 SCALE = "scale/"
 """Beginning of the names of learned scales."""
 
-Network = MaskNetwork | SequenceNet
-SEQUENCE = "sequence"
+Network = MaskNetwork | TaskNetwork
 
 
 def card_path(path: Path) -> Path:
@@ -72,7 +72,7 @@ def _ordered(content: bytes) -> bytes:
 
 
 def _kind(model: Network) -> str:
-    return kind_of(model.config) if isinstance(model, MaskNetwork) else SEQUENCE
+    return kind_of(model.config) if isinstance(model, MaskNetwork) else task_kind_of(model.config)
 
 
 def features_of(model: Network) -> int:
@@ -157,7 +157,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ModelFileError(
             f"{path}: damaged or no safetensors file ({error}); copy or download it again"
         ) from None
-    if metadata.get("format") != FORMAT or metadata.get("model") not in (*KINDS, SEQUENCE):
+    if metadata.get("format") != FORMAT or metadata.get("model") not in (*KINDS, *TASK_KINDS):
         raise ModelFileError(
             f"{path}: not a tinydsn checkpoint (format is {metadata.get('format')!r}, must be {FORMAT!r})"
         )
@@ -169,8 +169,8 @@ def _made(path: Path, kind: str, text: str) -> Network:
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError("not a table of settings")
-        if kind == SEQUENCE:
-            return SequenceNet(SequenceConfig.from_dict(values))
+        if kind in TASK_KINDS:
+            return TASK_KINDS[kind].network(configured(TASK_KINDS[kind].config, values))
         return KINDS[kind].network(configured(KINDS[kind].config, values))
     except (ValueError, ConfigError) as error:
         raise ModelFileError(f"{path}: the configuration in its header is damaged ({error})") from None

@@ -8,7 +8,10 @@ from typing import Any
 from tinydsn.models.dsn import Dsn, DsnConfig
 from tinydsn.models.network import MaskNetwork, NetworkConfig
 from tinydsn.models.nsnet2 import NsNet2, NsNet2Config
+from tinydsn.models.predictor import Predictor, PredictorConfig
+from tinydsn.models.sequence import SequenceConfig, SequenceNet
 from tinydsn.models.slim import Slim, SlimConfig
+from tinydsn.models.task_network import TaskConfig, TaskNetwork
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,21 @@ KINDS = {
 """Enhancement networks."""
 
 
+@dataclass(frozen=True)
+class TaskKind:
+    """The same of a network of a task."""
+
+    config: type[Any]
+    network: type[TaskNetwork]
+
+
+TASK_KINDS = {
+    "sequence": TaskKind(SequenceConfig, SequenceNet),
+    "predictor": TaskKind(PredictorConfig, Predictor),
+}
+"""Networks of tasks beside enhancement."""
+
+
 def kind_of(config: NetworkConfig) -> str:
     """The name of the kind that a configuration is of."""
     return next(name for name, kind in KINDS.items() if type(config) is kind.config)
@@ -35,3 +53,13 @@ def kind_of(config: NetworkConfig) -> str:
 def make_network(config: NetworkConfig) -> MaskNetwork:
     """A network of that configuration with fresh weights."""
     return KINDS[kind_of(config)].network(config)
+
+
+def task_kind_of(config: TaskConfig) -> str:
+    """The name of the kind that a task network's configuration is of."""
+    return next(name for name, kind in TASK_KINDS.items() if type(config) is kind.config)
+
+
+def make_task_network(config: TaskConfig) -> TaskNetwork:
+    """A task's network of that configuration with fresh weights."""
+    return TASK_KINDS[task_kind_of(config)].network(config)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.models.settings import configured
+from tinydsn.models.task_network import TaskNetwork
 
 BANDS = ((2, 16), (4, 8), (8, 8), (16, 8))
 """(bins of a band, bands) from 0 Hz up: 62.5 Hz wide below 1 kHz, then 125, 250, 500 Hz, an octave each."""
@@ -69,7 +70,7 @@ def bands(features: Tensor) -> Tensor:
     return torch.cat(parts, -1)
 
 
-class SequenceNet(nn.Module):
+class SequenceNet(TaskNetwork):
     """The network over whole clips; `streaming` gives the same network frame by frame."""
 
     def __init__(self, config: SequenceConfig | None = None) -> None:

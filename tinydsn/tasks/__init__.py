@@ -1,7 +1,8 @@
-"""Tasks beside enhancement, each a GRU and a head: what they learn from, and how well they do.
+"""Tasks beside enhancement: what they learn from, and how well they do.
 
-The three are those of the mixed-precision search (PAPERS.md, section 4): voice activity, six wake phrases,
-and the next frame's log-mel spectrum.
+Three are those of the mixed-precision search (PAPERS.md, section 4), each a GRU and a head: voice activity,
+six wake phrases, and the next frame's log-mel spectrum. The fourth predicts the quality of speech (section
+5).
 """
 
 from __future__ import annotations

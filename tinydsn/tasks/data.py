@@ -31,6 +31,9 @@ class Batch:
     target: Tensor
     weight: Tensor
 
+    def __len__(self) -> int:
+        return len(self.pooled)
+
     def pick(self, rows: Tensor) -> Batch:
         """Some of the clips."""
         return Batch(self.pooled[rows], self.target[rows], self.weight[rows])

@@ -12,6 +12,7 @@ import torch
 
 from quant.frontend import FrontEnd
 from tinydsn.audio.corpus import RATE, Bank
+from tinydsn.audio.metrics import dnsmos
 from tinydsn.audio.mixing import MixOptions, draw, mix
 from tinydsn.audio.stft import analysis
 from tinydsn.models.sequence import bands
@@ -31,6 +32,10 @@ PHRASE_WEIGHT = 3.0
 FLOOR = 1e-6
 MIDDLE_DB, RANGE_DB = -10.0, 64.0
 """Log-mel values in dB are told as (value - middle) / range, which is inside [-1, 1)."""
+MIDDLE_RATING, RANGE_RATING = 3.0, 2.0
+"""Ratings from 1 to 5 likewise."""
+SETTLED = 125
+"""Frames (2 s) in which no rating is asked for: an average over a second has hardly begun."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,28 @@ def log_bands(wave: np.ndarray) -> np.ndarray:
     power = bands(spectrum.real.square() + spectrum.imag.square())
     levels = (10 * torch.log10(power + FLOOR) - MIDDLE_DB) / RANGE_DB
     return levels.clamp(-1.0, 32767 / 32768).numpy()
+
+
+def rated(sources: Sources, options: MixOptions, rng: np.random.Generator) -> Example:
+    """A mixture; the target [frames, 3] is its DNSMOS rating (SIG, BAK, OVRL) in every frame. The model of
+    the rating hears 9.01 s; it loops shorter mixtures, and rates them lower for that."""
+    noisy = draw(sources.speech, sources.noise, sources.rooms, options, rng).noisy
+    frames = len(noisy) // HOP
+    target = np.tile(scaled_rating(np.array(dnsmos(noisy), np.float32)), (frames, 1))
+    return Example(noisy, target, rating_weight(frames))
+
+
+def scaled_rating(ratings: np.ndarray) -> np.ndarray:
+    """Ratings from 1 to 5 as a network tells them, float32 in [-1, 1)."""
+    scaled = (ratings.astype(np.float32) - MIDDLE_RATING) / RANGE_RATING
+    return scaled.clip(-1.0, 32767 / 32768)
+
+
+def rating_weight(frames: int) -> np.ndarray:
+    """float32 [frames]: 0 for `SETTLED` frames, at most the first half, then 1."""
+    weight = np.ones(frames, np.float32)
+    weight[: min(SETTLED, frames // 2)] = 0.0
+    return weight
 
 
 def _cut(bank: Bank, rng: np.random.Generator, samples: int) -> np.ndarray:

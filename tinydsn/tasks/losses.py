@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinydsn.tasks.examples import RANGE_DB
+from tinydsn.tasks.examples import RANGE_DB, RANGE_RATING
 
 LEAST = 2.0**-15
 """A probability of 0 counts as one step of the Q15 output."""
+OVRL = 2
+"""Place of the overall rating."""
 SMOOTH, DETECT = 8, 0.5
 """A phrase is told when its mean probability over 8 frames (0.13 s) is above 0.5 anywhere in a clip."""
 Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -52,6 +55,39 @@ def class_score(output: np.ndarray, target: np.ndarray, weight: np.ndarray) -> f
 def square_score(output: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
     """Mean squared error of a clip, in dB^2."""
     return weighted(np.square(RANGE_DB * (output - target)).mean(-1), weight)
+
+
+def told(output: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """What is told of a whole clip [outputs]: the mean over its frames by weight."""
+    mean: np.ndarray = (output * weight[:, None]).sum(axis=0) / weight.sum()
+    return mean
+
+
+def rating_score(output: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    """Squared error of a clip's told ratings, in squares of a rating's unit, mean over the three."""
+    return float(np.square(RANGE_RATING * (told(output, weight) - told(target, weight))).mean())
+
+
+def rating_metrics(clips: Sequence[Judged]) -> dict[str, float]:
+    """Correlation over clips of told and true ratings: Pearson's of each, and Spearman's of OVRL; and the
+    root of its mean squared error. 0 where either does not vary."""
+    from scipy import stats
+
+    found, true = (np.array([told(clip[side], clip[2]) for clip in clips]) for side in (0, 1))
+
+    def correlation(measure: Callable[..., Any], index: int) -> float:
+        first, second = found[:, index], true[:, index]
+        if np.ptp(first) == 0 or np.ptp(second) == 0:
+            return 0.0
+        return float(measure(first, second).statistic)
+
+    return {
+        "pearson_ovrl": correlation(stats.pearsonr, OVRL),
+        "spearman_ovrl": correlation(stats.spearmanr, OVRL),
+        "pearson_sig": correlation(stats.pearsonr, 0),
+        "pearson_bak": correlation(stats.pearsonr, 1),
+        "rmse_ovrl": float(RANGE_RATING * np.sqrt(np.square(found[:, OVRL] - true[:, OVRL]).mean())),
+    }
 
 
 def binary_metrics(clips: Sequence[Judged]) -> dict[str, float]:

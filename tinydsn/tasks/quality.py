@@ -66,6 +66,11 @@ def wake_phrases(outputs: Sequence[np.ndarray], clips: Sequence[Judged]) -> floa
     return paired_loss(task_named("wake-phrases"), outputs, clips)
 
 
+def speech_quality(outputs: Sequence[np.ndarray], clips: Sequence[Judged]) -> float:
+    """Mean squared error of the told ratings, in squares of their unit, above the float network's."""
+    return paired_loss(task_named("speech-quality"), outputs, clips)
+
+
 def log_mel(outputs: Sequence[np.ndarray], clips: Sequence[Judged]) -> float:
     """Mean squared error of the told log-mel spectrum, in dB^2, above the float network's."""
     return paired_loss(task_named("log-mel"), outputs, clips)

@@ -1,4 +1,4 @@
-"""What a task is, and the three there are."""
+"""What a task is, and the four there are."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from tinydsn.tasks.phrases import PHRASES
 class Task:
     """One task.
 
-    outputs, answer: see `tinydsn.models.sequence.SequenceConfig`. draw: one example of so many samples.
-    loss: of logits and targets ``[batch, frames, outputs]``, per frame ``[batch, frames]``. score: a clip's
-    loss from the network's own output, float [frames, outputs], target and weight; to be small. metrics: the
+    outputs, answer: see `tinydsn.models.sequence.SequenceConfig`. draw: one example of so many samples. loss:
+    of logits and targets ``[batch, frames, outputs]``, per frame ``[batch, frames]``. score: a clip's loss
+    from the network's own output, float [frames, outputs], target and weight; to be small. metrics: the
     figures that are told, over all clips. phrases: whether it needs the wake phrases, split by file name.
+    rated: whether it trains on the rated pool (`tinydsn.tasks.rated`), not on examples of ``draw``. network:
+    its kind (`tinydsn.models.kinds.TASK_KINDS`).
     """
 
     name: str
@@ -35,6 +37,8 @@ class Task:
     score: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
     metrics: Callable[[Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]], dict[str, float]]
     phrases: bool = False
+    rated: bool = False
+    network: str = "sequence"
 
     @property
     def quality(self) -> str:
@@ -70,6 +74,17 @@ _ALL = (
         loss=losses.square_loss,
         score=losses.square_score,
         metrics=losses.square_metrics,
+    ),
+    Task(
+        name="speech-quality",
+        outputs=3,
+        answer="linear",
+        draw=examples.rated,
+        loss=losses.square_loss,
+        score=losses.rating_score,
+        metrics=losses.rating_metrics,
+        rated=True,
+        network="predictor",
     ),
 )
 TASKS = {task.name: task for task in _ALL}

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from quant import ops
-from quant.graph import ITEM_BYTES, Branch, Graph, Operator
+from quant import bits, ops
+from quant.graph import Branch, Graph, Operator
 from tinydsn.profiling.memory import plan_rows
 from tinydsn.profiling.stages import gate_names
 from tinydsn.report import OperatorRow, StateRow
@@ -19,6 +19,8 @@ Counts = Mapping[str, np.ndarray]
 """Operator (or ``runtime``) -> instructions [frames]."""
 
 RUNTIME = "runtime"
+BITS: Mapping[str, int] = {"int8": 8, "int16": 16, bits.DTYPE: 1}
+"""Bits of an element of a result or a state."""
 
 
 def instructions_by_operator(
@@ -61,7 +63,7 @@ def operator_rows(
 def state_rows(graph: Graph) -> list[StateRow]:
     """The states of an integer graph, the largest first."""
     tensors = [graph.tensors[state.tensor] for state in graph.states]
-    rows = [StateRow(tensor.name, 8 * ITEM_BYTES[tensor.dtype], tensor.nbytes) for tensor in tensors]
+    rows = [StateRow(tensor.name, BITS[tensor.dtype], tensor.nbytes) for tensor in tensors]
     return sorted(rows, key=lambda row: (-row.bytes, row.name))
 
 
@@ -81,7 +83,7 @@ def _row(
     column = counts.get(operator.name) if counts else None
     ran = column[column > 0] if column is not None else np.zeros(0)
     output = graph.tensors[operator.outputs[0]]
-    bits = operator.attributes.get("weight_bits")
+    width = operator.attributes.get("weight_bits")
     return OperatorRow(
         name=operator.name,
         kind=operator.kind,
@@ -90,8 +92,8 @@ def _row(
         macs=ops.definition(operator.kind).macs(operator, graph.tensors),
         instructions=float(np.mean(ran)) if len(ran) else None,
         share=float(np.sum(ran)) / total if total and column is not None else None,
-        weight_bits=int(bits) if isinstance(bits, int) else None,
-        activation_bits={"int8": 8, "int16": 16}.get(output.dtype),
+        weight_bits=int(width) if isinstance(width, int) else None,
+        activation_bits=BITS.get(output.dtype),
         source=operator.source,
-        weights=graph.tensors[operator.inputs[1]].size if isinstance(bits, int) else 0,
+        weights=graph.tensors[operator.inputs[1]].size if isinstance(width, int) else 0,
     )

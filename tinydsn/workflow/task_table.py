@@ -38,6 +38,10 @@ PRECISIONS = ("w8a16", "w8a8", "w6a16", "w6a8", "w4a16", "w4a8")
 BOARDS = ("mps2-an386", "mps3-an547")
 BASE, SHIPPED = "w8a8", "w8a16"
 CALIBRATION = 30
+NOTES = {
+    "sequence": "A GRU and a linear head (PAPERS.md, section 4). See docs/tasks.md.",
+    "predictor": "A causal predictor of DNSMOS ratings (PAPERS.md, section 5). See docs/speech-quality.md.",
+}
 SEED = 1
 Say = Callable[[str], None]
 
@@ -152,7 +156,7 @@ def ship(checkpoint: Path, trial: Trial, rows: Sequence[dict[str, Any]], to: Pat
     card = {
         "name": to.stem,
         "task": trial.task.name,
-        "note": "A GRU and a linear head (PAPERS.md, section 4). See docs/tasks.md.",
+        "note": NOTES[trial.task.network],
         "parameters": sum(value.numel() for value in network.parameters()),
         "training": json.loads(run.read_text(encoding="utf-8")) if run.is_file() else None,
         "integer": {"precision": SHIPPED, "sha256": sha256},

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Watch = Callable[[int, int, dict[str, float]], None]
 RECIPES = Path(__file__).resolve().parents[1] / "tasks" / "recipes"
+UNUSED = "a task's recipe has no use for --start, --pool and --ratings"
 VALID, TEST = 200, 400
 """Examples of the valid and the test split."""
 
@@ -36,11 +37,11 @@ def task_of(model: str) -> Task | None:
     if checkpoint is None:
         return None
     from tinydsn.models.checkpoint import load_network
-    from tinydsn.models.sequence import SequenceNet
+    from tinydsn.models.task_network import TaskNetwork
     from tinydsn.tasks import task_named
 
     network = load_network(checkpoint)
-    return task_named(network.config.task) if isinstance(network, SequenceNet) else None
+    return task_named(network.config.task) if isinstance(network, TaskNetwork) else None
 
 
 def refuse_tasks(model: str, verb: str) -> None:
@@ -65,26 +66,49 @@ def train_task(
     corpus: Path,
     out: Path,
     *,
+    pool: Path | None = None,
+    ratings: Path | None = None,
     threads: int = 1,
     say: Callable[[str], None] = print,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Trains a task's recipe into ``out`` (model.safetensors, run.json, log.jsonl), from the start each time.
 
-    Returns where the weights are, and the float network's figures on the valid and the test split.
+    ``pool`` (and ``ratings``, without which those that come with the package): for a task that is rated, and
+    for no other; else ConfigError. Returns where the weights are, and the float network's figures on the
+    valid and the test split.
     """
     import torch
 
-    from tinydsn.tasks.data import draw_examples, load_sources, to_batch
     from tinydsn.tasks.loop import evaluate
     from tinydsn.tasks.loop import train as run_loop
     from tinydsn.tasks.recipe import read_task_recipe
 
     recipe = read_task_recipe(path)
-    task, options = recipe.chosen, recipe.train
+    task = recipe.chosen
+    if task.rated and pool is None:
+        raise ConfigError(f"{path}: {task.name} trains on the rated pool: give its --pool (`tinydsn rate`)")
+    if not task.rated and (pool or ratings):
+        raise ConfigError(f"{path}: {UNUSED}")
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    if pool is not None:
+        data, valid, test = _rated(recipe, pool, ratings, say)
+    else:
+        data, valid, test = _drawn(recipe, corpus, say)
+    network, last = run_loop(recipe, data, valid, out, say, watch)
+    record = run_record(recipe, path.stem, corpus, last, evaluate(task, network, test))
+    record["seconds"] = round(time.monotonic() - began, 1)
+    replace_file(out / "run.json", (json.dumps(record, indent=2) + "\n").encode())
+    return {"checkpoint": str(out / "model.safetensors"), **record}
+
+
+def _drawn(recipe: TaskRecipe, corpus: Path, say: Callable[[str], None]) -> tuple[Any, Any, Any]:
+    """Examples of the three splits."""
+    from tinydsn.tasks.data import draw_examples, load_sources, to_batch
+
+    began, task, options = time.monotonic(), recipe.chosen, recipe.train
 
     def batch(split: str, count: int) -> Any:
         sources = load_sources(corpus, split, task, options.files)
@@ -94,12 +118,24 @@ def train_task(
         )
         return made
 
-    data, valid, test = batch("train", options.examples), batch("valid", VALID), batch("test", TEST)
-    network, last = run_loop(recipe, data, valid, out, say, watch)
-    record = run_record(recipe, path.stem, corpus, last, evaluate(task, network, test))
-    record["seconds"] = round(time.monotonic() - began, 1)
-    replace_file(out / "run.json", (json.dumps(record, indent=2) + "\n").encode())
-    return {"checkpoint": str(out / "model.safetensors"), **record}
+    return batch("train", options.examples), batch("valid", VALID), batch("test", TEST)
+
+
+def _rated(
+    recipe: TaskRecipe, pool: Path, ratings: Path | None, say: Callable[[str], None]
+) -> tuple[Any, Any, Any]:
+    """Segments of the rated pool's first clips, and its last ones whole."""
+    import torch
+
+    from tinydsn.tasks.rated import Segments, load_rated, split_rated
+
+    options = recipe.train
+    splits = split_rated(load_rated(pool, ratings, say))
+    say(", ".join(f"{name}: {len(clips.pooled)} clips" for name, clips in splits.items()))
+    chooser = torch.Generator().manual_seed(options.seed)
+    frames = min(options.frames, splits["train"].pooled.shape[1])
+    data = Segments(splits["train"], frames, options.gain_db, chooser)
+    return data, splits["valid"].whole(), splits["test"].whole()
 
 
 def run_record(

@@ -11,7 +11,7 @@ from typing import Any
 from quant.errors import ConfigError
 from quant.nearest import unknown
 from tinydsn.workflow.models import checkpoint_path
-from tinydsn.workflow.tasks import task_recipes, train_task
+from tinydsn.workflow.tasks import UNUSED, task_recipes, train_task
 
 Watch = Callable[[int, int, dict[str, float]], None]
 """Called after each step with the steps done, the steps in all, and the step's losses."""
@@ -86,9 +86,12 @@ def train(
     from tinydsn.tasks.recipe import is_task_recipe
 
     if is_task_recipe(recipe_path(recipe)):
-        if start or pool or ratings:
-            raise ConfigError(f"{recipe}: a task's recipe has no use for --start, --pool and --ratings")
-        return train_task(recipe_path(recipe), corpus, out, threads=threads, say=say, watch=watch)
+        if start:
+            raise ConfigError(f"{recipe}: {UNUSED}")
+        path = recipe_path(recipe)
+        return train_task(
+            path, corpus, out, pool=pool, ratings=ratings, threads=threads, say=say, watch=watch
+        )
     import torch
 
     from tinydsn.training.data import load_training_data

@@ -161,6 +161,13 @@ def softmax(call: Call) -> Value:
     return call.builder.emit("transpose", call.builder.emit("softmax", moved), permutation=tuple(swap))
 
 
+def heaviside(call: Call) -> Value:
+    """``aten.heaviside``: a step, 1 above 0; at 0 itself it must be 0."""
+    if call.constant("values", "value at 0").value.any():
+        raise call.refuse("a value at 0 that is not 0", "torch.heaviside(x, torch.zeros(()))")
+    return call.builder.emit("step", call.ref("self"))
+
+
 HANDLERS: dict[str, Handler] = {
     **{name: unary(name) for name in ("relu", "sigmoid", "tanh")},
     **{name: table_handler(function) for name, function in TABLES.items()},
@@ -175,5 +182,6 @@ HANDLERS: dict[str, Handler] = {
     "leaky_relu": leaky_relu,
     "prelu": prelu,
     "glu": glu,
+    "heaviside": heaviside,
     **dict.fromkeys(("softmax", "_softmax"), softmax),
 }

@@ -14,6 +14,7 @@ from tinydsn.lowering.passes.fusion import (
     expand_relu6,
     fold_affine,
     fuse_activations,
+    fuse_steps,
 )
 from tinydsn.lowering.passes.matmul import choose_transpose_b, split_linear
 from tinydsn.lowering.passes.movement import merge_moves, sink_moves
@@ -34,6 +35,7 @@ AFTER_SINKING: tuple[Pass, ...] = (
     fold_padding,
     fold_affine,
     fuse_activations,
+    fuse_steps,
     remove_dead,
 )
 LAST: tuple[Pass, ...] = (expand_relu6, fuse_activations, share_constants, remove_dead, name_tensors)

@@ -33,6 +33,24 @@ def is_relu6(operator: Operator) -> bool:
     return operator.kind == "table" and operator.attributes["function"] == "relu6"
 
 
+def fuse_steps(graph: Graph) -> Graph:
+    """A step into the convolution before it, which nothing else reads: ``binary_conv2d``."""
+    return rewrite(graph, _fuse_step)
+
+
+def _fuse_step(operator: Operator, facts: Facts) -> Replacement | None:
+    if operator.kind != "step":
+        return None
+    before = facts.producer(operator.inputs[0], "conv2d")
+    if before is None or not facts.only_reader_here(before, operator):
+        return None
+    if before.attributes["activation"] != "none":
+        return None
+    kept = {name: before.attributes[name] for name in ("stride", "dilation", "padding")}
+    fused = replace(before, kind="binary_conv2d", attributes=kept, outputs=operator.outputs)
+    return Replacement((fused,), absorbed=before.name)
+
+
 def expand_relu6(graph: Graph) -> Graph:
     """A relu6 that found no linear operator: ``relu6(x) = 6 - relu(6 - relu(x))``."""
     return rewrite(graph, _expand_relu6)

@@ -107,7 +107,7 @@ def sink_moves(graph: Graph, shared: bool = False) -> Graph:
 
 
 ROWS = ("softmax", "layer_norm", "fully_connected")
-POINTWISE = ("relu", "leaky_relu", "sigmoid", "tanh", "table")
+POINTWISE = ("relu", "leaky_relu", "sigmoid", "tanh", "table", "step")
 BINARY = ("add", "sub", "mul")
 
 

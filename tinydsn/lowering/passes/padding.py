@@ -17,7 +17,7 @@ def fold_padding(graph: Graph) -> Graph:
 
 
 def _fold_padding(operator: Operator, facts: Facts) -> Replacement | None:
-    if operator.kind not in ("conv2d", "depthwise_conv2d"):
+    if operator.kind not in ("conv2d", "depthwise_conv2d", "binary_conv2d"):
         return None
     pad = facts.producer(operator.inputs[0], "pad")
     if pad is None:
