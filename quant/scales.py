@@ -164,6 +164,7 @@ def assign(graph: Graph, ranges: Mapping[str, Range], precision: Precision) -> A
     _add_sources(groups, graph, ranges, precision)
     for operator in graph.operators():
         _add_operator(groups, graph, operator, dtypes[operator.name], ranges, state_names)
+    _join_logits(groups, graph)
     graph = _join_branches_and_states(groups, graph)
     graph = _join_readers(groups, graph, state_names)
     return _collect(groups, graph, state_names)
@@ -241,6 +242,13 @@ def _slot_group(slot: Slot, dtype: DType) -> Group:
     if (slot.dtype or dtype) == bits.DTYPE:
         return _bits()
     return Group(slot.dtype or dtype, slot.fixed, slot.power_of_two, slot.smallest)
+
+
+def _join_logits(groups: Groups, graph: Graph) -> None:
+    """One scale for all logits, where nothing contradicts that: the run-time bias is in its steps."""
+    keys = [_slot_key(operator, "in", 0) for operator in graph.operators() if operator.kind == "gate"]
+    for key in keys[1:]:
+        groups.join(keys[0], key)
 
 
 def _join_branches_and_states(groups: Groups, graph: Graph) -> Graph:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinydsn.models.dsn import Dsn, DsnConfig
+from tinydsn.models.fsenet import Fsenet, FsenetConfig
 from tinydsn.models.network import MaskNetwork, NetworkConfig
 from tinydsn.models.nsnet2 import NsNet2, NsNet2Config
 from tinydsn.models.predictor import Predictor, PredictorConfig
@@ -24,6 +25,7 @@ class Kind:
 
 KINDS = {
     "dsn": Kind(DsnConfig, Dsn),
+    "fsenet": Kind(FsenetConfig, Fsenet),
     "nsnet2": Kind(NsNet2Config, NsNet2),
     "slim": Kind(SlimConfig, Slim),
 }

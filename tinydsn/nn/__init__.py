@@ -9,6 +9,8 @@ from tinydsn.nn.gate import Gating, gates_from_logits
 from tinydsn.nn.linear import GatedFeedForward
 from tinydsn.nn.policy import Policy
 from tinydsn.nn.recurrent import GatedRecurrence, gru_with_hold
+from tinydsn.nn.running import RunningPolicy
+from tinydsn.nn.temporal import GatedTemporalConv
 
 __all__ = [
     "GatedAttention",
@@ -16,8 +18,10 @@ __all__ = [
     "GatedDecoder",
     "GatedFeedForward",
     "GatedRecurrence",
+    "GatedTemporalConv",
     "Gating",
     "Policy",
+    "RunningPolicy",
     "conv_columns",
     "gates_from_logits",
     "gru_with_hold",

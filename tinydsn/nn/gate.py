@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,12 @@ class Gating:
     noise: float = 0.0
     temperature: float = 1.0
     forced: Tensor | None = None
+
+    def part(self, begin: int, end: int) -> Gating:
+        """The same for the gates ``begin`` to ``end - 1``, where these are decided apart from the others."""
+        if self.forced is None or self.forced.dim() == 0 or self.forced.shape[-1] == 1:
+            return self
+        return replace(self, forced=self.forced[..., begin:end])
 
 
 def gated(gate: Tensor | None, contribution: Tensor) -> Tensor:

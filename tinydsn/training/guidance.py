@@ -31,6 +31,8 @@ class Guidance:
     hint_from   first frame of a clip that the hint looks at
     pretrain    hours of audio with which the policy alone learns to tell the wanted usage, before the run
     slope       of the gates' logits over the told usage's logit, when pretraining sets them
+    variety     weight of the loss against gates that never change (`tinydsn.training.variety`)
+    least       share of the frames in which each gate shall be open, and in which it shall be shut
     segment     length of the pieces that ``signal`` looks at, frames
     threshold, softness   SDR of a piece, dB, at which usage costs half of the price, and the slope
     price, price_rate     start value of the price, and its change per step and unit of usage error
@@ -47,6 +49,8 @@ class Guidance:
     hint_from: int = 30
     pretrain: float = 0.0
     slope: float = 3.0
+    variety: float = 0.0
+    least: float = 0.1
     segment: int = 24
     threshold: float = 8.0
     softness: float = 3.0

@@ -27,6 +27,7 @@ from tinydsn.training.quantized_loss import quantized_losses, quantized_total
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.run import Run, averaged, load_run, new_run, save_run
 from tinydsn.training.schedule import learning_rate
+from tinydsn.training.variety import variety_loss
 
 Say = Callable[[str], None]
 Watch = Callable[[int, int, dict[str, float]], None]
@@ -69,6 +70,8 @@ def clip_losses(
     elif guidance.kind != "none":
         wanted = wanted_usage(batch.condition, guidance)
         losses["usage"] = usage_loss(gates, weights, wanted)
+        if guidance.variety > 0:
+            losses["usage"] = losses["usage"] + guidance.variety * variety_loss(gates, guidance.least)
         if guidance.hints:
             losses["hint"] = hint_loss(output.states.float(), hint, wanted, guidance.hint_from)
     return losses
