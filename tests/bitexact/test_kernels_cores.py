@@ -18,6 +18,8 @@ from tinydsn.codegen.toolchain import find_compiler, find_qemu, static_library
 from tinydsn.emulation import run_qemu
 
 FRAMES = 24
+ON_BITS = {"binary_conv2d", "step", "unpack"}
+"""Have a net of their own in tests/emulator/test_operators_on_cores.py."""
 NETS = {"gated": gated_net, "other": other_net, "moved": moved_net}
 
 
@@ -45,4 +47,4 @@ def test_operators_on_emulated_cores(name: str, net: str, tmp_path: Path) -> Non
 
 def test_the_nets_hold_every_operator_of_the_table() -> None:
     nets: list[IntegerGraph] = [make() for make in NETS.values()]
-    assert {operator.kind for net in nets for operator in net.operators()} == set(TABLE)
+    assert {operator.kind for net in nets for operator in net.operators()} == set(TABLE) - ON_BITS

@@ -67,7 +67,7 @@ def test_names_and_files_that_begin_so(tmp_path: Path, monkeypatch: pytest.Monke
     assert completion.gate_lists("learned,m") == ["learned,min", "learned,max"]
     assert completion.kernel_lists("fully_connected_16x8") == ["fully_connected_16x8"]
     assert completion.executors("p") == ["processes"]
-    assert completion.recipes("dsn-s-f") == ["dsn-s-full"]
+    assert completion.recipes("dsn-s-h") == ["dsn-s-half"]
     assert completion.devices("cu") == ["cuda"]
 
 

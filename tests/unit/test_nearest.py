@@ -81,7 +81,7 @@ def test_the_nearest_in_any_case_of_letters() -> None:
         (lambda: load_model("modl.tdsn"), "modl.tdsn: no such file, did you mean 'model.tdsn'?"),
         (
             lambda: recipe_path("dsn-s-fll"),
-            "unknown recipe 'dsn-s-fll', did you mean 'dsn-s-full'? (must be ",
+            "unknown recipe 'dsn-s-fll', did you mean 'dsn-s-full'?",
         ),
     ],
 )
