@@ -204,9 +204,10 @@ def trained_start(folder: Path, **changes: int) -> Path:
 
     from tinydsn.models.checkpoint import save_checkpoint
     from tinydsn.models.dsn import Dsn, DsnConfig
+    from tinydsn.models.settings import configured
 
     torch.manual_seed(1)
-    model = Dsn(DsnConfig.from_dict(tomllib.loads(TINY)["model"] | changes))
+    model = Dsn(configured(DsnConfig, tomllib.loads(TINY)["model"] | changes))
     with torch.no_grad():
         for name, value in model.named_parameters():
             if ".norm." in name:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from quant.errors import ConfigError
 from tinydsn.models.dsn import GATES, Dsn, DsnConfig
+from tinydsn.models.settings import configured
 from tinydsn.nn import Gating, gates_from_logits, gru_with_hold
 
 FRAMES = 60
@@ -239,10 +240,10 @@ def test_export_has_one_branch_a_gate() -> None:
 )
 def test_bad_sizes(values: dict[str, float], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        DsnConfig.from_dict(values)
+        configured(DsnConfig, values)
     assert str(caught.value) == expected
 
 
 def test_unknown_setting() -> None:
     with pytest.raises(ConfigError, match="unknown model setting 'depth' \\(must be bins, first, "):
-        DsnConfig.from_dict({"depth": 3})
+        configured(DsnConfig, {"depth": 3})

@@ -13,6 +13,7 @@ from torch import Tensor
 from quant.errors import ConfigError
 from tinydsn.models.checkpoint import load_checkpoint, save_checkpoint
 from tinydsn.models.fsenet import Fsenet, FsenetConfig
+from tinydsn.models.settings import configured
 from tinydsn.nn import Gating, RunningPolicy, gates_from_logits
 from tinydsn.training.guidance import Guidance
 from tinydsn.training.loop import train_step
@@ -281,5 +282,5 @@ def test_recipes_and_their_ladder_of_costs() -> None:
 )
 def test_bad_sizes(values: dict[str, float], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        FsenetConfig.from_dict(values)
+        configured(FsenetConfig, values)
     assert str(caught.value) == expected

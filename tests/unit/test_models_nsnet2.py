@@ -12,6 +12,7 @@ from quant.errors import ConfigError
 from tinydsn.lowering import lower
 from tinydsn.models.kinds import make_network
 from tinydsn.models.nsnet2 import GATES, STATES, NsNet2, NsNet2Config
+from tinydsn.models.settings import configured
 from tinydsn.nn import Gating
 from tinydsn.nn.depth import nested_gates, nested_logits, nested_step, tick_ring, ticked_step, ticks
 
@@ -222,5 +223,5 @@ def test_heads_are_all_that_no_later_stage_needs() -> None:
 )
 def test_bad_settings(values: dict[str, object], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        NsNet2Config.from_dict(values)
+        configured(NsNet2Config, values)
     assert str(caught.value) == expected

@@ -7,8 +7,7 @@ and a gated half; the policy, which stands first, decides per frame which gated 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.models.network import Cost, MaskNetwork, MaskOutput
-from tinydsn.models.settings import configured
+from tinydsn.models.settings import check_whole
 from tinydsn.nn import (
     GatedAttention,
     GatedConvPair,
@@ -76,9 +75,7 @@ class DsnConfig:
     policy_bias: float = 2.0
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name not in ("policy_bias", "gated") and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"DsnConfig.{name} is {value!r} (must be a whole number above 0)")
+        check_whole(self, ("policy_bias", "gated"))
         if self.bins % 16 or self.bins % self.policy_bands:
             raise ConfigError(
                 f"DsnConfig.bins is {self.bins} (must be a multiple of 16 and of policy_bands, "
@@ -91,11 +88,6 @@ class DsnConfig:
             )
         if self.kernel % 2 == 0:
             raise ConfigError(f"DsnConfig.kernel is {self.kernel} (must be odd)")
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> DsnConfig:
-        """The configuration of a dictionary such as a recipe's ``[model]`` table; refuses unknown names."""
-        return configured(DsnConfig, values)
 
 
 class Dsn(MaskNetwork):
@@ -164,12 +156,6 @@ class Dsn(MaskNetwork):
             costs += [Cost(name, None, static), Cost(name, name if c.gated else None, gated)]
         costs.append(Cost("last", None, quarter * self.last.weight.numel()))
         return tuple(costs)
-
-    def shift_logits(self, amount: float) -> None:
-        """Adds ``amount`` to all logits."""
-        if self.policy is not None:
-            with torch.no_grad():
-                self.policy.head.bias.add_(amount)
 
     def opening_order(self) -> tuple[str, ...]:
         """By how often they were open where training chose freely (0.88 0.49 0.30 0.10 0.02)."""

@@ -8,8 +8,8 @@ behind a gate; each block's policy decides from the block's own input.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.models.network import Cost, MaskNetwork, MaskOutput
-from tinydsn.models.settings import configured
+from tinydsn.models.settings import check_whole
 from tinydsn.nn import GatedTemporalConv, Gating, RunningPolicy, gates_from_logits
 
 DILATIONS = (1, 2, 4)
@@ -49,9 +49,7 @@ class FsenetConfig:
     policy_bias: float = 2.0
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name not in ("policy_bias", "gated") and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"FsenetConfig.{name} is {value!r} (must be a whole number above 0)")
+        check_whole(self, ("policy_bias", "gated"))
         if self.gated and self.hidden % self.group:
             raise ConfigError(
                 f"FsenetConfig.hidden is {self.hidden} (must be a multiple of group, {self.group})"
@@ -77,11 +75,6 @@ class FsenetConfig:
     def policy_hidden(self) -> int:
         """Size of all policies' states."""
         return self.blocks * self.policy_width
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> FsenetConfig:
-        """The configuration of a dictionary such as a recipe's ``[model]`` table; refuses unknown names."""
-        return configured(FsenetConfig, values)
 
 
 def _blocks(modules: nn.ModuleList) -> list[GatedTemporalConv]:
@@ -159,12 +152,6 @@ class Fsenet(MaskNetwork):
                 costs.append(Cost(f"block{index}", gate, block.macs()))
         costs.append(Cost("last", None, self.last.weight.numel()))
         return tuple(costs)
-
-    def shift_logits(self, amount: float) -> None:
-        """Adds ``amount`` to all logits."""
-        with torch.no_grad():
-            for policy in _policies(self.policy):
-                policy.head.bias.add_(amount)
 
 
 class FsenetStep(nn.Module):

@@ -6,9 +6,10 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from tinydsn.nn import Gating
+from tinydsn.nn import Gating, Policy, RunningPolicy
 
 
 class NetworkConfig(Protocol):
@@ -87,10 +88,13 @@ class MaskNetwork(nn.Module):
         static = sum(cost.macs for cost in costs if cost.gate is None)
         return static, tuple(sum(cost.macs for cost in costs if cost.gate == name) for name in self.gates)
 
-    @abstractmethod
+    @torch.no_grad()
     def shift_logits(self, amount: float) -> None:
         """Adds ``amount`` to all logits, as shifting the threshold does on the device. Without gates there
         is nothing to do."""
+        for module in self.policy.modules() if self.policy is not None else ():
+            if isinstance(module, (Policy, RunningPolicy)):
+                module.head.bias.add_(amount)
 
     def levels(self) -> tuple[tuple[int, ...], ...]:
         """The gate words that training may force, from the cheapest to the dearest: all off and all on."""

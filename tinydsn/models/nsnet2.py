@@ -9,8 +9,8 @@ is thrown away by a later one.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from quant.frontend import FrontEnd
 from quant.nearest import unknown
 from tinydsn.models.exits import ExitNetwork
 from tinydsn.models.network import Cost, MaskOutput
-from tinydsn.models.settings import configured
+from tinydsn.models.settings import check_whole
 from tinydsn.nn import Gating, Policy
 from tinydsn.nn.depth import (
     nested_gates,
@@ -67,9 +67,7 @@ class NsNet2Config:
     policy_bias: float = 2.0
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name not in ("policy_bias", "gated", "state") and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"NsNet2Config.{name} is {value!r} (must be a whole number above 0)")
+        check_whole(self, ("policy_bias", "gated", "state"))
         if self.bins % self.policy_bands:
             raise ConfigError(
                 f"NsNet2Config.bins is {self.bins} (must be a multiple of policy_bands, {self.policy_bands})"
@@ -78,11 +76,6 @@ class NsNet2Config:
             raise ConfigError(f"NsNet2Config.state: {unknown('state policy', self.state, STATES)}")
         if self.state == "every" and self.period < 2:
             raise ConfigError('NsNet2Config.period is 1 (must be at least 2; state = "always" is for each)')
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> NsNet2Config:
-        """The configuration of a dictionary such as a recipe's ``[model]`` table; refuses unknown names."""
-        return configured(NsNet2Config, values)
 
 
 class NsNet2(ExitNetwork):
@@ -164,12 +157,6 @@ class NsNet2(ExitNetwork):
         """The four exits."""
         count = len(GATES)
         return tuple((1,) * depth + (0,) * (count - depth) for depth in range(count + 1))
-
-    def shift_logits(self, amount: float) -> None:
-        """Adds ``amount`` to all logits."""
-        if self.policy is not None:
-            with torch.no_grad():
-                self.policy.head.bias.add_(amount)
 
 
 class NsNet2Step(nn.Module):

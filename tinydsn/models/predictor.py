@@ -8,8 +8,8 @@ head. ``binary = false`` gives the same network with ReLUs, the reference that i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.models.sequence import BAND_COUNT, BINS, bands
-from tinydsn.models.settings import configured
 from tinydsn.models.task_network import TaskNetwork
 from tinydsn.nn.step import Step
 
@@ -83,15 +82,6 @@ class PredictorConfig:
                 )
         if not 1 / FRAME_RATE <= self.seconds <= 60:
             raise ConfigError(f"PredictorConfig.seconds is {self.seconds!r} (must be from 0.016 to 60)")
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> PredictorConfig:
-        """The configuration of a dictionary; refuses unknown names."""
-        return configured(PredictorConfig, values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for `from_dict`."""
-        return asdict(self)
 
     @property
     def rate(self) -> float:

@@ -5,15 +5,13 @@ One recurrent layer and a head are the networks of the mixed-precision search's 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
-from tinydsn.models.settings import configured
 from tinydsn.models.task_network import TaskNetwork
 
 BANDS = ((2, 16), (4, 8), (8, 8), (16, 8))
@@ -49,15 +47,6 @@ class SequenceConfig:
             raise ConfigError(
                 f"SequenceConfig.answer is {self.answer!r} (must be one of {', '.join(ANSWERS)})"
             )
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> SequenceConfig:
-        """The configuration of a dictionary; refuses unknown names."""
-        return configured(SequenceConfig, values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for `from_dict`."""
-        return asdict(self)
 
 
 def bands(features: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.models.network import Cost, MaskNetwork, MaskOutput
-from tinydsn.models.settings import configured
 from tinydsn.nn import Gating, Policy, conv_columns
 from tinydsn.nn.conv import frequency_conv
 from tinydsn.nn.depth import TICK, nested_gates, nested_logits, nested_step, tick_ring
@@ -91,11 +89,6 @@ class SlimConfig:
     def cut(self, width: int) -> tuple[int, ...]:
         """The slices of a width: one for each of `SHARES`, or the whole without gates."""
         return tuple(width * share // sum(SHARES) for share in SHARES) if self.gated else (width,)
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> SlimConfig:
-        """The configuration of a dictionary such as a recipe's ``[model]`` table; refuses unknown names."""
-        return configured(SlimConfig, values)
 
 
 class Slim(MaskNetwork):
@@ -180,12 +173,6 @@ class Slim(MaskNetwork):
         """The four utilisations, deciding in each frame."""
         count = len(WIDTHS)
         return tuple((1,) * (1 + width) + (0,) * (count - width) for width in range(count + 1))
-
-    def shift_logits(self, amount: float) -> None:
-        """Adds ``amount`` to the router's logits."""
-        if self.policy is not None:
-            with torch.no_grad():
-                self.policy.head.bias.add_(amount)
 
 
 class SlimStep(nn.Module):
