@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dynamic_networks import assert_rising, equal_means, noise
 
 from quant.convert import quantize
-from quant.errors import MissingTool
 from quant.frontend import FrontEnd
 from quant.gates import GatePattern
 from quant.graph import IntegerGraph
@@ -19,10 +19,7 @@ from quant.reference import Pipeline
 from tinydsn.audio.stft import analysis, features
 from tinydsn.lowering import lower
 from tinydsn.models.nsnet2 import GATES, NsNet2, NsNet2Config
-from tinydsn.workflow.firmware import build_firmware, run_firmware
-from tinydsn.workflow.models import Model
 
-HOP = 256
 FRAMES = 26
 PERIOD = 4
 EXITS = tuple(
@@ -32,27 +29,20 @@ EXITS = tuple(
 PATTERNS = (GatePattern("learned"), GatePattern("cycle"), *EXITS)
 
 
-def noise() -> np.ndarray:
-    """int16 samples whose level goes up and down."""
-    rng = np.random.default_rng(4)
-    level = 0.002 + 0.3 * np.sin(np.linspace(0, 9, FRAMES * HOP)) ** 4
-    return np.clip(rng.normal(size=FRAMES * HOP) * level * 32768, -32768, 32767).astype(np.int16)
-
-
 @cache
 def integer(state: str) -> IntegerGraph:
     """A network in which all depths occur."""
     with torch.random.fork_rng():
         torch.manual_seed(2)
         network = NsNet2(NsNet2Config(hidden=16, wide=12, state=state, period=PERIOD)).eval()
-    wave = torch.from_numpy(noise() / 32768.0).float()[None]
+    wave = torch.from_numpy(noise(FRAMES) / 32768.0).float()[None]
     assert network.policy is not None
     with torch.no_grad():
         head = network.policy.head
         head.weight.copy_(20 * head.weight[:1].expand_as(head.weight))
         logits = network.policy(features(analysis(wave, FrontEnd()), FrontEnd()))[0][0, :, 0]
         head.bias.sub_(logits.quantile(torch.tensor([0.25, 0.5, 0.75])))
-    return quantize(lower(network.streaming(), torch.zeros(256)), [noise()], PRESETS["w8a16"])
+    return quantize(lower(network.streaming(), torch.zeros(256)), [noise(FRAMES)], PRESETS["w8a16"])
 
 
 @pytest.mark.parametrize(
@@ -65,26 +55,12 @@ def integer(state: str) -> IntegerGraph:
     ],
 )
 def test_firmware_equals_the_reference_at_every_exit(state: str, board: str, tmp_path: Path) -> None:
-    graph, pcm = integer(state), noise()
-    try:
-        firmware = build_firmware(Model(graph, tmp_path / "net.tdsn", "0" * 64), board, tmp_path / "project")
-    except MissingTool as error:
-        pytest.skip(str(error))
-    means = {}
-    for pattern in PATTERNS:
-        found, wanted = run_firmware(firmware, pcm, pattern), Pipeline(graph).run(pcm, pattern)
-        np.testing.assert_array_equal(found.pcm, wanted.pcm)
-        np.testing.assert_array_equal(found.gates, wanted.gates)
-        means[pattern.name] = None if found.instructions is None else float(np.mean(found.instructions))
-    if board != "host":
-        steps = [means[pattern.name] for pattern in EXITS]
-        assert steps == sorted(steps) and len(set(steps)) == len(steps)
-        assert steps[0] < means["learned"] < steps[-1]
+    assert_rising(equal_means(integer(state), board, noise(FRAMES), PATTERNS, tmp_path), EXITS)
 
 
 @pytest.mark.parametrize("state", ["freeze", "every"])
 def test_integer_gates_are_nested_and_tick(state: str) -> None:
-    gates = Pipeline(integer(state)).run(noise()).gates
+    gates = Pipeline(integer(state)).run(noise(FRAMES)).gates
     assert (gates[:, 1:] <= gates[:, :-1]).all()
     assert set(gates.sum(1)) == set(range(len(GATES) + 1))
     refreshed = np.arange(FRAMES) % PERIOD == 0
@@ -92,5 +68,5 @@ def test_integer_gates_are_nested_and_tick(state: str) -> None:
 
 
 def test_exits_differ_and_reach_the_output() -> None:
-    outputs = [Pipeline(integer("freeze")).run(noise(), pattern).pcm for pattern in EXITS]
+    outputs = [Pipeline(integer("freeze")).run(noise(FRAMES), pattern).pcm for pattern in EXITS]
     assert all(np.any(a != b) for a, b in zip(outputs, outputs[1:], strict=False))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dynamic_networks import assert_rising, equal_means, noise
 
 from quant.convert import quantize
-from quant.errors import MissingTool
 from quant.frontend import FrontEnd
 from quant.gates import GatePattern
 from quant.graph import IntegerGraph
@@ -19,10 +19,7 @@ from quant.reference import Pipeline
 from tinydsn.audio.stft import analysis, features
 from tinydsn.lowering import lower
 from tinydsn.models.slim import GATES, Slim, SlimConfig
-from tinydsn.workflow.firmware import build_firmware, run_firmware
-from tinydsn.workflow.models import Model
 
-HOP = 256
 FRAMES = 26
 HOLD = 4
 WIDTHS = tuple(
@@ -32,13 +29,6 @@ WIDTHS = tuple(
 PATTERNS = (GatePattern("learned"), GatePattern("cycle"), GatePattern("min"), *WIDTHS)
 
 
-def noise() -> np.ndarray:
-    """int16 samples whose level goes up and down."""
-    rng = np.random.default_rng(4)
-    level = 0.002 + 0.3 * np.sin(np.linspace(0, 9, FRAMES * HOP)) ** 4
-    return np.clip(rng.normal(size=FRAMES * HOP) * level * 32768, -32768, 32767).astype(np.int16)
-
-
 @cache
 def integer() -> IntegerGraph:
     """A network in which several widths occur."""
@@ -46,37 +36,23 @@ def integer() -> IntegerGraph:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         network = Slim(config).eval()
-    wave = torch.from_numpy(noise() / 32768.0).float()[None]
+    wave = torch.from_numpy(noise(FRAMES) / 32768.0).float()[None]
     assert network.policy is not None
     with torch.no_grad():
         head = network.policy.head
         head.weight.copy_(20 * head.weight[:1].expand_as(head.weight))
         logits = network.policy(features(analysis(wave, FrontEnd()), FrontEnd()))[0][0, ::HOLD, 0]
         head.bias.sub_(logits.quantile(torch.tensor([0.2, 0.5, 0.8])))
-    return quantize(lower(network.streaming(), torch.zeros(256)), [noise()], PRESETS["w8a16"])
+    return quantize(lower(network.streaming(), torch.zeros(256)), [noise(FRAMES)], PRESETS["w8a16"])
 
 
 @pytest.mark.parametrize("board", ["host", "mps2-an386", "mps3-an547"])
 def test_firmware_equals_the_reference_at_every_width(board: str, tmp_path: Path) -> None:
-    graph, pcm = integer(), noise()
-    try:
-        firmware = build_firmware(Model(graph, tmp_path / "net.tdsn", "0" * 64), board, tmp_path / "project")
-    except MissingTool as error:
-        pytest.skip(str(error))
-    means = {}
-    for pattern in PATTERNS:
-        found, wanted = run_firmware(firmware, pcm, pattern), Pipeline(graph).run(pcm, pattern)
-        np.testing.assert_array_equal(found.pcm, wanted.pcm)
-        np.testing.assert_array_equal(found.gates, wanted.gates)
-        means[pattern.name] = None if found.instructions is None else float(np.mean(found.instructions))
-    if board != "host":
-        steps = [means[pattern.name] for pattern in WIDTHS]
-        assert steps == sorted(steps) and len(set(steps)) == len(steps)
-        assert steps[0] < means["learned"] < steps[-1]
+    assert_rising(equal_means(integer(), board, noise(FRAMES), PATTERNS, tmp_path), WIDTHS)
 
 
 def test_integer_decisions_are_nested_and_held() -> None:
-    gates = Pipeline(integer()).run(noise()).gates
+    gates = Pipeline(integer()).run(noise(FRAMES)).gates
     assert np.array_equal(gates[:, 0], np.arange(FRAMES) % HOLD == 0)
     assert (gates[:, 2:] <= gates[:, 1:-1]).all()
     changed = (gates[1:, 1:] != gates[:-1, 1:]).any(1)
