@@ -10,6 +10,8 @@ import numpy as np
 from quant.errors import ConfigError
 from quant.nearest import unknown
 
+MAX_GATES = 32
+"""A gate word has a bit for each."""
 PATTERNS = ("learned", "min", "max", "cycle")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quant.errors import GraphError
+from quant.gates import MAX_GATES
 from quant.graph import IntegerGraph, Operator, Tensor, check
 from tinydsn.codegen.aliasing import Aliases
 from tinydsn.codegen.call import Call, CodeTarget, Request
@@ -19,7 +20,6 @@ from tinydsn.codegen.text import Array, comment_safe, unique_identifiers
 
 HEADER_BYTES = 16
 """The four words at the start of the context."""
-MAX_GATES = 32
 SPECTRUM = "front end spectrum"
 FRONTEND_STATE = "front end state"
 

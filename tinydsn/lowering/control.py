@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from quant.errors import UnsupportedOperator
+from quant.gates import MAX_GATES
 from quant.graph import Branch, BranchOutput
 from tinydsn.lowering.builder import Builder, Comparison, Constant, Ref, Value
 from tinydsn.lowering.call import Call
 from tinydsn.lowering.hints import refuse
 from tinydsn.lowering.names import common_path, join
 
-MAX_GATES = 32
 _COND = "torch.cond"
 _GATE = "logits[k] > threshold, as the predicate of torch.cond"
 _SKIPPED = "torch.zeros_like(...) or operand.clone() for each output of the skipped function"

@@ -21,7 +21,7 @@ from quant.errors import ConfigError, ModelFileError
 from quant.learned import LearnedScale
 from quant.precision import LEGAL
 from tinydsn.audio.files import replace_file
-from tinydsn.models.kinds import KINDS, TASK_KINDS, kind_of, task_kind_of
+from tinydsn.models.kinds import KINDS, TASK_KINDS, kind_of
 from tinydsn.models.network import MaskNetwork
 from tinydsn.models.sequence import BINS
 from tinydsn.models.settings import configured
@@ -72,7 +72,7 @@ def _ordered(content: bytes) -> bytes:
 
 
 def _kind(model: Network) -> str:
-    return kind_of(model.config) if isinstance(model, MaskNetwork) else task_kind_of(model.config)
+    return kind_of(model.config)
 
 
 def features_of(model: Network) -> int:

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
+from quant.gates import MAX_GATES
 from tinydsn.models.network import Cost, MaskNetwork, MaskOutput
 from tinydsn.models.settings import check_whole
 from tinydsn.nn import GatedTemporalConv, Gating, RunningPolicy, gates_from_logits
 
 DILATIONS = (1, 2, 4)
 """Of the blocks of a stack, in frames."""
-MOST_GATES = 32
-"""Bits of the gate word."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,10 @@ class FsenetConfig:
                 f"FsenetConfig.hidden is {self.hidden} (must be a multiple of group, {self.group})"
             )
         gates = self.blocks * self.groups
-        if self.gated and gates > MOST_GATES:
+        if self.gated and gates > MAX_GATES:
             raise ConfigError(
                 f"FsenetConfig: {self.blocks} blocks of {self.groups} groups make {gates} gates (must be at "
-                f"most {MOST_GATES}; give group or stacks another size)"
+                f"most {MAX_GATES}; give group or stacks another size)"
             )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tinydsn.models.dsn import Dsn, DsnConfig
 from tinydsn.models.fsenet import Fsenet, FsenetConfig
@@ -14,54 +14,41 @@ from tinydsn.models.sequence import SequenceConfig, SequenceNet
 from tinydsn.models.slim import Slim, SlimConfig
 from tinydsn.models.task_network import TaskConfig, TaskNetwork
 
+Network = TypeVar("Network", MaskNetwork, TaskNetwork)
+
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(Generic[Network]):
     """The class of a network's configuration, and that of the network, made of a configuration alone."""
 
     config: type[Any]
-    network: type[MaskNetwork]
+    network: type[Network]
 
 
-KINDS = {
+KINDS: dict[str, Kind[MaskNetwork]] = {
     "dsn": Kind(DsnConfig, Dsn),
     "fsenet": Kind(FsenetConfig, Fsenet),
     "nsnet2": Kind(NsNet2Config, NsNet2),
     "slim": Kind(SlimConfig, Slim),
 }
 """Enhancement networks."""
-
-
-@dataclass(frozen=True)
-class TaskKind:
-    """The same of a network of a task."""
-
-    config: type[Any]
-    network: type[TaskNetwork]
-
-
-TASK_KINDS = {
-    "sequence": TaskKind(SequenceConfig, SequenceNet),
-    "predictor": TaskKind(PredictorConfig, Predictor),
+TASK_KINDS: dict[str, Kind[TaskNetwork]] = {
+    "sequence": Kind(SequenceConfig, SequenceNet),
+    "predictor": Kind(PredictorConfig, Predictor),
 }
 """Networks of tasks beside enhancement."""
 
 
-def kind_of(config: NetworkConfig) -> str:
+def kind_of(config: NetworkConfig | TaskConfig) -> str:
     """The name of the kind that a configuration is of."""
-    return next(name for name, kind in KINDS.items() if type(config) is kind.config)
+    return next(name for name, kind in (KINDS | TASK_KINDS).items() if type(config) is kind.config)
 
 
 def make_network(config: NetworkConfig) -> MaskNetwork:
-    """A network of that configuration with fresh weights."""
+    """An enhancement network of that configuration with fresh weights."""
     return KINDS[kind_of(config)].network(config)
-
-
-def task_kind_of(config: TaskConfig) -> str:
-    """The name of the kind that a task network's configuration is of."""
-    return next(name for name, kind in TASK_KINDS.items() if type(config) is kind.config)
 
 
 def make_task_network(config: TaskConfig) -> TaskNetwork:
     """A task's network of that configuration with fresh weights."""
-    return TASK_KINDS[task_kind_of(config)].network(config)
+    return TASK_KINDS[kind_of(config)].network(config)

@@ -24,6 +24,7 @@ from tinydsn.models.settings import check_whole
 from tinydsn.nn import Gating, Policy
 from tinydsn.nn.depth import (
     nested_gates,
+    nested_levels,
     nested_logits,
     nested_step,
     tick_ring,
@@ -155,8 +156,7 @@ class NsNet2(ExitNetwork):
 
     def levels(self) -> tuple[tuple[int, ...], ...]:
         """The four exits."""
-        count = len(GATES)
-        return tuple((1,) * depth + (0,) * (count - depth) for depth in range(count + 1))
+        return nested_levels(0, len(GATES))
 
 
 class NsNet2Step(nn.Module):

@@ -18,7 +18,15 @@ from quant.frontend import FrontEnd
 from tinydsn.models.network import Cost, MaskNetwork, MaskOutput
 from tinydsn.nn import Gating, Policy, conv_columns
 from tinydsn.nn.conv import frequency_conv
-from tinydsn.nn.depth import TICK, nested_gates, nested_logits, nested_step, tick_ring
+from tinydsn.nn.depth import (
+    TICK,
+    nested_gates,
+    nested_levels,
+    nested_logits,
+    nested_step,
+    next_ring,
+    tick_ring,
+)
 from tinydsn.nn.gate import kept
 from tinydsn.nn.slim import SlimDown, SlimRecurrence, SlimUp
 
@@ -171,8 +179,7 @@ class Slim(MaskNetwork):
 
     def levels(self) -> tuple[tuple[int, ...], ...]:
         """The four utilisations, deciding in each frame."""
-        count = len(WIDTHS)
-        return tuple((1,) * (1 + width) + (0,) * (count - width) for width in range(count + 1))
+        return nested_levels(1, len(WIDTHS))
 
 
 class SlimStep(nn.Module):
@@ -229,7 +236,7 @@ class SlimStep(nn.Module):
         held = torch.cond(self.ring[0] > 0, self._decide, self._keep, (state, self.held))
         self.policy_state.copy_(state)
         self.held.copy_(held)
-        self.ring.copy_(torch.cat([self.ring[1:], self.ring[:1]]))
+        self.ring.copy_(next_ring(self.ring))
         return [held[index] > 0 for index in range(len(WIDTHS))]
 
     def forward(self, frame: Tensor) -> Tensor:

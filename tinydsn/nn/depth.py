@@ -42,6 +42,11 @@ def nested_step(logits: Tensor) -> Tensor:
     return torch.cat(nested)
 
 
+def nested_levels(always: int, stages: int) -> tuple[tuple[int, ...], ...]:
+    """The gate words with the first ``always`` gates open and then 0, 1, ..., ``stages`` of the others."""
+    return tuple((1,) * (always + depth) + (0,) * (stages - depth) for depth in range(stages + 1))
+
+
 def ticks(frames: int, period: int) -> Tensor:
     """1 in frame 0 and every ``period``-th after it, else 0: ``[frames]``."""
     return (torch.arange(frames) % period == 0).float()
@@ -54,12 +59,17 @@ def tick_ring(period: int) -> Tensor:
     return ring
 
 
+def next_ring(ring: Tensor) -> Tensor:
+    """The ring of the next frame ``[period]``."""
+    return torch.cat([ring[1:], ring[:1]])
+
+
 def ticked_step(nested: Tensor, ring: Tensor, stages: int) -> tuple[Tensor, Tensor]:
     """One frame's logits ``[n]`` of which the first ``stages`` are at least the ring's tick logit, and the
     next ring; ``max(a, b) = b + relu(a - b)``."""
     tick = ring[0:1]
     opened = torch.relu(nested[:stages] - tick) + tick
-    return torch.cat([opened, nested[stages:]]), torch.cat([ring[1:], tick])
+    return torch.cat([opened, nested[stages:]]), next_ring(ring)
 
 
 def ticked_logits(nested: Tensor, tick: Tensor, stages: int) -> Tensor:

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from quant.errors import TinydsnError
-
-MAX_GATES = 32
-"""Bits of a gate word."""
+from quant.gates import MAX_GATES
 
 METRICS: Mapping[str, str] = MappingProxyType(
     {

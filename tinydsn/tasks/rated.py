@@ -20,7 +20,7 @@ from tinydsn.audio.stft import analysis, features
 from tinydsn.models.sequence import bands
 from tinydsn.tasks.data import Batch
 from tinydsn.tasks.examples import FRONT, rating_weight, scaled_rating
-from tinydsn.training.pool import RATINGS, pool_file, read_scores, read_table
+from tinydsn.training.pool import pool_file, read_scores, read_table, shipped_path
 
 HELD_OUT = 0.05
 """Share of the pool's clips, from its end, in each of the valid and the test split."""
@@ -81,7 +81,7 @@ class Segments:
 def shipped_for(pool: Path) -> Path:
     """The table that comes with the package for a pool whose waves are in ``pool``. Raises ConfigError."""
     for path in sorted(pool.glob(pool_file(pool, "*").name)):
-        table = RATINGS / f"{path.stem.removeprefix('pool-')}.safetensors"
+        table = shipped_path(path.stem.removeprefix("pool-"))
         if table.is_file():
             return table
     raise ConfigError(

@@ -114,10 +114,15 @@ def rendered_pool(
     return np.memmap(path, np.int16, "r", shape=shape)
 
 
+def shipped_path(key: str) -> Path:
+    """Where the package keeps the ratings of the pool ``key``, if it has them."""
+    return RATINGS / f"{key}.safetensors"
+
+
 def shipped_table(key: str) -> Path:
     """The table of ratings that comes with the package for the pool ``key``. Raises ConfigError for a pool
     that it does not know: one of another corpus."""
-    path = RATINGS / f"{key}.safetensors"
+    path = shipped_path(key)
     if not path.is_file():
         raise ConfigError(
             f"no ratings come with tinydsn for the pool {key} of this corpus (make them: `tinydsn rate`, and "

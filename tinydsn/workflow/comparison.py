@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def _beside_statics(point: Point, points: Sequence[Point]) -> Point:
         return point
     low, high, share = found
     line = (1 - share) * statics[low].quality + share * statics[high].quality
-    return Point(**{**asdict(point), "static_at_equal_cost": round(line, 5)})
+    return replace(point, static_at_equal_cost=round(line, 5))
 
 
 def _places(points: Sequence[Point]) -> tuple[list[float], list[float]]:
