@@ -40,20 +40,20 @@ class MixOptions:
     rir_share: float = 0.3
     level_low: float = -38.0
     level_high: float = -18.0
-    babble_share: float = 0.15
+    babble_share: float = 0.0
     voices_low: int = 2
     voices_high: int = 8
-    speech_speed: float = 0.15
-    noise_speed: float = 0.35
-    second_noise_share: float = 0.4
-    colour_share: float = 0.5
-    clip_share: float = 0.05
-    silent_share: float = 0.03
+    speech_speed: float = 0.0
+    noise_speed: float = 0.0
+    second_noise_share: float = 0.0
+    colour_share: float = 0.0
+    clip_share: float = 0.0
+    silent_share: float = 0.0
 
 
 def unaugmented(options: MixOptions) -> MixOptions:
     """The options for mixtures that measure: without what only makes much of a small corpus."""
-    return replace(options, speech_speed=0.0, noise_speed=0.0, second_noise_share=0.0, colour_share=0.3)
+    return replace(options, speech_speed=0.0, noise_speed=0.0, second_noise_share=0.0, colour_share=min(options.colour_share, 0.3))
 
 
 @dataclass(frozen=True)
