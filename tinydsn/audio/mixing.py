@@ -53,7 +53,13 @@ class MixOptions:
 
 def unaugmented(options: MixOptions) -> MixOptions:
     """The options for mixtures that measure: without what only makes much of a small corpus."""
-    return replace(options, speech_speed=0.0, noise_speed=0.0, second_noise_share=0.0, colour_share=min(options.colour_share, 0.3))
+    return replace(
+        options,
+        speech_speed=0.0,
+        noise_speed=0.0,
+        second_noise_share=0.0,
+        colour_share=min(options.colour_share, 0.3),
+    )
 
 
 @dataclass(frozen=True)

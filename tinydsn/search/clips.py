@@ -18,13 +18,13 @@ from quant.errors import AudioError, ConfigError
 from tinydsn.audio.corpus import Bank, load_bank, read_manifest, select
 from tinydsn.audio.corpus import Clip as Recording
 from tinydsn.audio.files import replace_file, to_int16
-from tinydsn.audio.mixing import MixOptions, active_power, draw, unaugmented
+from tinydsn.audio.mixing import MixOptions, active_power, draw
 
 SNR_RANGE = (-5.0, 20.0)
 PARTS = 2
 SEED = 64
 SPLIT = "valid"
-MIX = unaugmented(MixOptions(high_snr_share=0.0, clip_share=0.0, silent_share=0.0))
+MIX = MixOptions(high_snr_share=0.0, babble_share=0.15, colour_share=0.3)
 LEAST_POWER = 1e-7
 """Of the target's active pieces (-70 dB of full scale): a draw with less speech is drawn again."""
 TRIES = 100

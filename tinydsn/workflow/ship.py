@@ -22,7 +22,7 @@ from quant.errors import ConfigError, ModelFileError, TinydsnError
 from quant.model_file import save
 from tinydsn.audio.corpus import load_bank, read_manifest, select
 from tinydsn.audio.files import replace_file, to_int16
-from tinydsn.audio.mixing import MixOptions, draw_batch, unaugmented
+from tinydsn.audio.mixing import MixOptions, draw_batch
 from tinydsn.cache import scratch_beside
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.workflow.card import make_card, training_of
@@ -31,7 +31,9 @@ from tinydsn.workflow.models import checkpoint_path
 from tinydsn.workflow.quantization import float_graph, summary
 
 CALIBRATION_MIXTURES = 24
-CALIBRATION_SAMPLES = 4 * 16000
+CALIBRATION = MixOptions(
+    samples=4 * 16000, babble_share=0.15, colour_share=0.3, clip_share=0.05, silent_share=0.03
+)
 SEED = 11
 BOARD = "mps2-an386"
 WEIGHTS = "model.safetensors"
@@ -40,11 +42,10 @@ Say = Callable[[str], None]
 
 
 def calibration_mixtures(corpus: Path) -> list[np.ndarray]:
-    """int16 mixtures of the valid split, at all levels and SNRs that training knows."""
+    """int16 mixtures of the valid split, at all levels and SNRs that training knows, and more varied."""
     clips = read_manifest(corpus)
     speech, noise, rooms = (load_bank(select(clips, kind, "valid")) for kind in ("speech", "noise", "rir"))
-    options = unaugmented(MixOptions(samples=CALIBRATION_SAMPLES))
-    drawn = draw_batch(speech, noise, rooms, options, SEED, 0, CALIBRATION_MIXTURES)
+    drawn = draw_batch(speech, noise, rooms, CALIBRATION, SEED, 0, CALIBRATION_MIXTURES)
     return [to_int16(mixture.noisy) for mixture in drawn]
 
 
