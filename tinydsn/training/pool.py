@@ -22,6 +22,8 @@ from tinydsn.audio.metrics import SEGMENT, dnsmos
 from tinydsn.audio.mixing import MixOptions, draw
 
 RATINGS = Path(__file__).parent / "ratings"
+SHORTEST_PAUSE, LONGEST_LEAD = 1600, 8000
+"""Samples of silence that are a pause, and of a pause before a segment's speech at most."""
 Progress = Callable[[int, int], None]
 """Called with the number done and the number in all."""
 
@@ -186,6 +188,26 @@ def _write(scores: np.ndarray, key: str, path: Path) -> None:
     replace_file(path, save({"scores": scores}, {"pool": key}))
 
 
+def start_in_pause(target: np.ndarray, samples: int, which: float, where: float) -> int:
+    """Where a segment of ``samples`` begins in a mixture whose speech is ``target`` int16 ``[n]``.
+
+    In one of the pauses (silence of at least 0.1 s), at most 0.5 s before its end; ``which`` and ``where`` in
+    [0, 1) choose pause and place. A network that is on has long heard the noise, but a segment's states begin
+    at zero: networks whose segments begin amid speech do not learn to use a pause, and lose 0.8 dB SI-SDR in
+    the first 3 s of a recording. Anywhere, where no pause leaves room.
+    """
+    last = len(target) - samples
+    heard = np.flatnonzero(target)
+    before = np.concatenate([[-1], heard[:-1]]) + 1
+    pauses = (heard - before >= SHORTEST_PAUSE) & (before <= last)
+    if not pauses.any():
+        return int(where * (last + 1))
+    chosen = np.flatnonzero(pauses)[int(which * np.count_nonzero(pauses))]
+    end = min(int(heard[chosen]), last)
+    begin = max(int(before[chosen]), end - LONGEST_LEAD)
+    return begin + int(where * (end - begin + 1))
+
+
 @dataclass(frozen=True)
 class Segments:
     """Training segments out of a scored pool.
@@ -202,16 +224,17 @@ class Segments:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Noisy and target ``[size, samples]`` in [-1, 1], and the OVRL ``[size]`` of their mixtures.
 
-        Depends on seed and step only. Only the gain is drawn anew (uniform within ``gain_db``, and never
+        Depends on seed and step only. A segment begins in a pause (`start_in_pause`). Only the gain is drawn anew (uniform within ``gain_db``, and never
         into clipping): everything else belongs to the recipe that was rated.
         """
         rng = np.random.default_rng([seed, step])
         chosen = rng.integers(len(self.waves), size=size)
-        starts = rng.integers(self.waves.shape[2] - samples + 1, size=size)
+        places = rng.uniform(size=(size, 2))
         gains = 10 ** (rng.uniform(-gain_db, gain_db, size) / 20)
         noisy = np.empty((size, samples), np.float32)
         target = np.empty((size, samples), np.float32)
-        for row, (index, start, gain) in enumerate(zip(chosen, starts, gains, strict=True)):
+        for row, (index, place, gain) in enumerate(zip(chosen, places, gains, strict=True)):
+            start = start_in_pause(self.waves[index, 1], samples, *place)
             cut = self.waves[index, :, start : start + samples].astype(np.float32) / 32768
             peak = float(np.abs(cut[0]).max())
             noisy[row], target[row] = cut * np.float32(min(gain, 0.99 / peak) if peak > 0 else 1.0)
