@@ -24,6 +24,7 @@ from tinydsn.training.pool import (
     rendered_pool,
     score_pool,
     shipped_table,
+    start_in_pause,
 )
 
 OPTIONS = PoolOptions(size=4)
@@ -143,6 +144,20 @@ def test_segments_change_only_the_gain() -> None:
     assert len(set(gains)) > 60 and gains.min() > 10 ** (-6.01 / 20) and gains.max() < 10 ** (6.01 / 20)
     wanted = (starts[:, None] + np.arange(1, 4001)) * gains[:, None] / 32768
     assert np.allclose(noisy, wanted, atol=1e-5) and np.array_equal(target, -noisy)
+
+
+def test_a_segment_begins_in_a_pause() -> None:
+    target = np.ones(60000, np.int16)
+    target[:3000] = target[20000:21599] = target[30000:45000] = target[55000:58000] = 0
+    where = np.linspace(0, 1, 4001)[:-1]
+    first = {start_in_pause(target, 10000, 0.0, place) for place in where}
+    assert first == set(range(3001))
+    second = [start_in_pause(target, 10000, 0.99, place) for place in where]
+    assert min(second) == 37000 and max(second) == 44998  # 1,599 samples are none; the last leaves no room
+    assert start_in_pause(target, 20000, 0.99, 0.9999) == 40000  # as late as the recording allows
+    assert [start_in_pause(np.ones(100, np.int16), 60, 0.5, place) for place in (0, 0.9999)] == [0, 40]
+    silence = np.zeros(3000, np.int16)
+    assert [start_in_pause(silence, 3000, 0.5, place) for place in (0, 0.9999)] == [0, 0]
 
 
 def test_segments_are_never_driven_into_clipping() -> None:

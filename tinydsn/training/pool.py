@@ -224,8 +224,9 @@ class Segments:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Noisy and target ``[size, samples]`` in [-1, 1], and the OVRL ``[size]`` of their mixtures.
 
-        Depends on seed and step only. A segment begins in a pause (`start_in_pause`). Only the gain is drawn anew (uniform within ``gain_db``, and never
-        into clipping): everything else belongs to the recipe that was rated.
+        Depends on seed and step only. A segment begins in a pause (`start_in_pause`). Only the gain is drawn
+        anew (uniform within ``gain_db``, and never into clipping): everything else belongs to the recipe that
+        was rated.
         """
         rng = np.random.default_rng([seed, step])
         chosen = rng.integers(len(self.waves), size=size)
