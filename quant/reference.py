@@ -110,7 +110,8 @@ def initial_state(graph: Graph, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Enhanced:
-    """PCM out (int16, whole hops) and the gate decisions, bool [frames, gates]."""
+    """PCM out (int16 [samples], whole hops; of several channels [channels, samples]) and the gate decisions,
+    bool [frames, gates]."""
 
     pcm: np.ndarray
     gates: np.ndarray
@@ -123,10 +124,11 @@ class Pipeline:
         self.graph = graph
         self.network = Executor(graph, observe)
         self.front = FrontEndReference(graph.frontend) if graph.frontend else None
+        self.channels = channels_of(graph)
         self.hop = hop_of(graph)
 
     def process(self, hop: np.ndarray, forced: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """One hop of int16 PCM -> (one hop of int16 PCM, gates)."""
+        """One hop of int16 PCM -> (one hop of int16 PCM, of several channels one behind the other, gates)."""
         if self.front is None:
             shape = self.graph.tensors[self.graph.inputs[0]].shape
             frame = self.network.step(hop.reshape(shape), forced=forced)
@@ -152,7 +154,7 @@ class Pipeline:
         hops = split_hops(pcm, self.hop)
         frames = len(hops)
         forced = (pattern or GatePattern("learned")).forced(frames, self.graph.gates)
-        out = np.empty((frames, self.hop), np.int16)
+        out = np.empty((frames, self.channels * self.hop), np.int16)
         gates = np.zeros((frames, self.graph.gates), bool)
         self.network.reset()
         if self.front is not None:
@@ -162,12 +164,32 @@ class Pipeline:
             out[index], gates[index] = self.process(hop, row)
             if progress is not None:
                 progress(index + 1, frames)
-        return Enhanced(out.reshape(-1), gates)
+        return Enhanced(by_channel(out.reshape(-1), self.hop, self.channels), gates)
 
 
 def hop_of(graph: Graph) -> int:
     """Samples a call of process() takes: the front end's hop, or the length of a raw model's frame."""
     return graph.frontend.hop if graph.frontend else graph.tensors[graph.inputs[0]].size
+
+
+def channels_of(graph: Graph) -> int:
+    """Waves that come out of a graph's process()."""
+    return graph.frontend.channels if graph.frontend else 1
+
+
+def by_channel(raw: np.ndarray, hop: int, channels: int) -> np.ndarray:
+    """What process() gave, frame after frame, int16 [frames * channels * hop] -> [frames * hop], of several
+    channels [channels, frames * hop]."""
+    if channels == 1:
+        return raw
+    return np.ascontiguousarray(raw.reshape(-1, channels, hop).swapaxes(0, 1)).reshape(channels, -1)
+
+
+def by_frame(pcm: np.ndarray, hop: int) -> np.ndarray:
+    """The reverse of `by_channel`, a row a frame: int16 [frames, channels * hop]."""
+    if pcm.ndim == 1:
+        return pcm.reshape(-1, hop)
+    return np.ascontiguousarray(pcm.reshape(len(pcm), -1, hop).swapaxes(0, 1)).reshape(-1, len(pcm) * hop)
 
 
 def filled(values: np.ndarray, hop: int) -> np.ndarray:

@@ -153,7 +153,7 @@ def run(
         if load and load["status"] == "error":
             raise BoardError(overload(firmware.board, load))
         sizes = memory(firmware, result.stack)
-    write_wav(out, result.pcm[: len(pcm)], rate)
+    write_wav(out, result.pcm[..., : len(pcm)], rate)
     return {
         "schema": SCHEMA,
         "model_sha256": found.sha256,
@@ -216,12 +216,11 @@ def evaluate(
     progress: Callable[[str], Count] | None = None,
     check: int | None = None,
 ) -> dict[str, Any]:
-    """Score a model on two folders of equally named files, or on the committed list made from a corpus."""
-    from tinydsn.workflow.evaluation import evaluate as work
-    from tinydsn.workflow.evaluation import gather
+    """Score a model on two folders of equally named files, or on mixtures made from a corpus."""
+    from tinydsn.workflow.separation import evaluate_any
 
-    pairs, source = gather(noisy, clean, corpus, limit, speaker)
-    return work(checkpoint, pairs, source, board, save, against, bias, fresh, progress, check=check)
+    given = (noisy, clean, corpus)
+    return evaluate_any(checkpoint, given, board, save, against, limit, speaker, bias, fresh, progress, check)
 
 
 def diff(

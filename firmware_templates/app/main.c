@@ -5,7 +5,8 @@
  *     tinydsn_app --selftest
  *
  * IN and OUT are int16 PCM, little endian, without a header; a last frame that is not full is filled with
- * zeros. GATES receives the gate word of each frame (uint32), FORCED holds one that overrules the model's
+ * zeros. OUT of a model with several output channels has a hop of each of them in turn, frame by frame.
+ * GATES receives the gate word of each frame (uint32), FORCED holds one that overrules the model's
  * decisions for each frame. With -DTINYDSN_TRACE, FILE receives what each operator wrote in frame FRAME. The last line printed is JSON. Exit code: 0, 1 for a self-test that failed,
  * 2 for a wrong call, 3 for a file that fails, 4 for a stack that is too small.
  */
@@ -16,6 +17,9 @@
 
 /* Frames between file accesses: each one stops the emulator. */
 #define BLOCK 4
+
+/* Samples that a frame gives. */
+#define GIVEN (TINYDSN_OUTPUT_CHANNELS * TINYDSN_HOP)
 
 #define PAINT UINT32_C(0x5AA5C33C)
 
@@ -35,7 +39,7 @@
 
 static uint64_t memory[(TINYDSN_CONTEXT_BYTES + 15) / 16 * 2] __attribute__((aligned(16)));
 static int16_t input[BLOCK * TINYDSN_HOP] APP_BUFFER;
-static int16_t output[BLOCK * TINYDSN_HOP] APP_BUFFER;
+static int16_t output[BLOCK * GIVEN] APP_BUFFER;
 static uint32_t forced[BLOCK] APP_BUFFER;
 static uint32_t gates[BLOCK] APP_BUFFER;
 
@@ -112,7 +116,7 @@ APP_OWN_SYMBOL uint32_t app_frames(tinydsn_t *ctx, int32_t count, int force)
         if (force) {
             tinydsn_force_gates(ctx, UINT32_MAX, forced[frame]);
         }
-        tinydsn_process(ctx, input + frame * TINYDSN_HOP, output + frame * TINYDSN_HOP);
+        tinydsn_process(ctx, input + frame * TINYDSN_HOP, output + frame * GIVEN);
         tinydsn_app_frame_end();
         gates[frame] = tinydsn_gates(ctx);
 #if defined(TINYDSN_TRACE)
@@ -183,7 +187,7 @@ static int run_files(char **names, int count)
         const uint32_t used = app_frames(ctx, got, force >= 0);
         stack = used > stack ? used : stack;
         frames += (uint32_t)got;
-        if (platform_write(out, output, got * TINYDSN_HOP * 2) != 0 || platform_write(words, gates, size) != 0) {
+        if (platform_write(out, output, got * GIVEN * 2) != 0 || platform_write(words, gates, size) != 0) {
             return fail(3, "cannot write ", names[1]);
         }
     }
@@ -202,6 +206,9 @@ static int run_files(char **names, int count)
     char line[160];
     char *end = append_number(line, "{\"frames\":", frames);
     end = append_number(end, ",\"hop\":", TINYDSN_HOP);
+#if TINYDSN_OUTPUT_CHANNELS > 1
+    end = append_number(end, ",\"channels\":", TINYDSN_OUTPUT_CHANNELS);
+#endif
     end = append_number(end, ",\"gates\":", TINYDSN_GATES);
     end = append_number(end, ",\"context\":", (uint32_t)tinydsn_size());
     end = limit == NULL ? append(end, ",\"stack\":null") : append_number(end, ",\"stack\":", stack);

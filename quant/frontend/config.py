@@ -11,6 +11,7 @@ from quant.nearest import unknown
 MASK, FEATURES = KINDS = ("stft-mask", "stft-features")
 WINDOWS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 OVERLAPS = (2, 4, 8)
+CHANNELS = (1, 2)
 SAMPLE_RATES = (8000, 192000)
 
 ARITHMETIC = 2
@@ -30,6 +31,8 @@ class FrontEnd:
 
     sample_rate: samples a second. window, hop: samples. bins: leading spectrum lines given to the
     network, window / 2 or window / 2 + 1; the lines from ``bins`` on are zero in the output.
+    channels: waves that come out, each by a mask of its own (masks ``[channels, bins]``); more than one only
+    with ``stft-mask``.
     Raises ConfigError for values outside the legal sets.
     """
 
@@ -40,10 +43,11 @@ class FrontEnd:
     compression: float = 0.3
     feature_fraction_bits: int = 12
     kind: str = "stft-mask"
+    channels: int = 1
 
     def __post_init__(self) -> None:
         _check("kind", self.kind, self.kind in KINDS, f"one of {', '.join(KINDS)}")
-        for name in ("sample_rate", "window", "hop", "bins", "feature_fraction_bits"):
+        for name in ("sample_rate", "window", "hop", "bins", "feature_fraction_bits", "channels"):
             value = getattr(self, name)
             _check(name, value, isinstance(value, int) and not isinstance(value, bool), "a whole number")
         low, high = SAMPLE_RATES
@@ -68,6 +72,8 @@ class FrontEnd:
             0 <= self.feature_fraction_bits <= 15,
             "in 0..15",
         )
+        legal = CHANNELS if self.masks else (1,)
+        _check("channels", self.channels, self.channels in legal, f"one of {', '.join(map(str, legal))}")
 
     @property
     def overlap(self) -> int:
@@ -90,8 +96,12 @@ class FrontEnd:
         return self.kind == MASK
 
     def to_json(self) -> dict[str, Any]:
-        """The settings and the version of their arithmetic as plain values, for ``from_json``."""
-        return {**asdict(self), "arithmetic": ARITHMETIC}
+        """The settings and the version of their arithmetic as plain values, for ``from_json``; one channel
+        is not told, as it was not when there were no more."""
+        values = asdict(self)
+        if self.channels == 1:
+            del values["channels"]
+        return {**values, "arithmetic": ARITHMETIC}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FrontEnd:

@@ -25,7 +25,10 @@ _POWERS_OF_TWO = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
 
 class FrontEndReference:
-    """A streaming front end with its state: analysis of a hop, then synthesis of its masked spectrum."""
+    """A streaming front end with its state: analysis of a hop, then synthesis of its masked spectrum.
+
+    With several channels the same spectrum is masked and synthesised once for each.
+    """
 
     def __init__(self, config: FrontEnd) -> None:
         self.config = config
@@ -43,7 +46,7 @@ class FrontEndReference:
         """Forget all past samples."""
         self.history = np.zeros(self.config.past, dtype=np.int16)
         self._half = 1 << (self.numbers.accumulator_bits - 1)
-        self.overlap = np.full(self.config.past, self._half, dtype=np.int64)
+        self.overlap = np.full((self.config.channels, self.config.past), self._half, dtype=np.int64)
         self.spectrum = np.zeros((2, self.config.window // 2), dtype=np.int64)
 
     def analysis(self, pcm_hop: np.ndarray) -> np.ndarray:
@@ -63,19 +66,25 @@ class FrontEndReference:
     def synthesis(self, mask: np.ndarray) -> np.ndarray:
         """The next output samples, int16 [hop], ``window - hop`` samples behind the input.
 
-        mask: int16 [bins], Q15. Raises ConfigError on another shape or type.
+        mask: int16 [bins], Q15. Several channels, [channels * hop] and [channels * bins], lie one behind the
+        other. Raises ConfigError on another shape or type.
         """
-        _check_array("mask", mask, self.config.bins)
+        _check_array("mask", mask, self.config.channels * self.config.bins)
+        masks = mask.reshape(self.config.channels, -1)
+        return np.concatenate([self._channel(index, own) for index, own in enumerate(masks)])
+
+    def _channel(self, index: int, mask: np.ndarray) -> np.ndarray:
+        """The next hop of one channel."""
         gains = np.stack([mask[: self.config.window // 2]] * 2)
         gains[1, 0] = mask[-1] if self.config.bins > self.config.window // 2 else 0
         samples = self._fft.inverse(self._join((self.spectrum * gains) >> 16)).T.reshape(-1)
-        return self._overlap_add((samples * self._synthesis + (1 << 31)) >> 32)
+        return self._overlap_add(index, (samples * self._synthesis + (1 << 31)) >> 32)
 
-    def _overlap_add(self, windowed: np.ndarray) -> np.ndarray:
+    def _overlap_add(self, index: int, windowed: np.ndarray) -> np.ndarray:
         """Add a window of output to the earlier ones and half a step; return the finished hop, int16."""
         hop = self.config.hop
-        total = windowed + np.concatenate([self.overlap, np.full(hop, self._half)])
-        self.overlap = total[hop:]
+        total = windowed + np.concatenate([self.overlap[index], np.full(hop, self._half)])
+        self.overlap[index] = total[hop:]
         return np.clip(total[:hop] >> self.numbers.accumulator_bits, -32768, 32767).astype(np.int16)
 
     def _split(self, z: np.ndarray) -> np.ndarray:

@@ -98,9 +98,25 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_only_int16_is_written(tmp_path: Path) -> None:
     path = tmp_path / "no.wav"
-    with pytest.raises(AudioError, match=r"samples are float64 of shape \(3,\) \(must be int16, one axis\)"):
+    with pytest.raises(
+        AudioError, match=r"samples are float64 of shape \(3,\) \(must be int16, one axis, or"
+    ):
         write_wav(path, np.zeros(3))
+    with pytest.raises(
+        AudioError, match=r"shape \(1, 1, 1\) \(must be int16, one axis, or two: channels and"
+    ):
+        write_wav(path, np.zeros((1, 1, 1), np.int16))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_channels_lie_side_by_side(tmp_path: Path) -> None:
+    samples = np.array([[1, 2, 3], [-4, -5, -6]], np.int16)
+    soundfile = pytest.importorskip("soundfile")
+    write_wav(tmp_path / "two.wav", samples)
+    found, rate = soundfile.read(tmp_path / "two.wav", dtype="int16")
+    assert rate == 16000 and found.T.tolist() == samples.tolist()
+    with pytest.raises(AudioError, match=r"2 channels \(must be 1, mono\)"):
+        read_wav(tmp_path / "two.wav")
 
 
 def test_to_int16_rounds_and_saturates() -> None:

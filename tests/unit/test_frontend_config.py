@@ -30,6 +30,8 @@ def test_defaults_are_profile_a() -> None:
         ({"window": 500}, "window is 500 (must be one of 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)"),
         ({"window": 512.0}, "window is 512.0 (must be a whole number)"),
         ({"hop": True}, "hop is True (must be a whole number)"),
+        ({"channels": 3}, "channels is 3 (must be one of 1, 2)"),
+        ({"channels": 2, "kind": "stft-features"}, "channels is 2 (must be one of 1)"),
         ({"hop": 160}, "hop is 160 (must be window / 2, / 4 or / 8: one of [256, 128, 64] for window 512)"),
         ({"bins": 128}, "bins is 128 (must be 256 or 257 for window 512)"),
         ({"compression": 0.0}, "compression is 0.0 (must be in 0.05..1)"),
@@ -48,6 +50,8 @@ def test_json_round_trip() -> None:
     config = FrontEnd(window=1024, hop=256, bins=513, compression=0.5)
     assert FrontEnd.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert FrontEnd.from_json({"arithmetic": 2}) == FrontEnd()
+    assert FrontEnd.from_json(FrontEnd(channels=2).to_json()) == FrontEnd(channels=2)
+    assert "channels" not in FrontEnd().to_json(), "files of one channel are as they were"
 
 
 def test_json_of_other_arithmetic_is_refused() -> None:
@@ -65,7 +69,7 @@ def test_json_refuses_what_it_does_not_know() -> None:
         FrontEnd.from_json({"hop": 256, "windows": 512})
     assert str(caught.value) == (
         "front end: unknown setting 'windows', did you mean 'window'? (must be sample_rate, window, hop, "
-        "bins, compression, feature_fraction_bits, kind or arithmetic)"
+        "bins, compression, feature_fraction_bits, kind, channels or arithmetic)"
     )
     with pytest.raises(ConfigError) as caught:
         FrontEnd.from_json([512])  # type: ignore[arg-type]

@@ -91,17 +91,20 @@ def read_wav(path: Path | str, rate: int = RATE) -> np.ndarray:
 
 
 def write_wav(path: Path | str, samples: np.ndarray, rate: int = RATE) -> None:
-    """Writes int16 samples ``[samples]`` as a mono WAV file, replaced as a whole.
+    """Writes int16 samples ``[samples]`` as a mono WAV file, ``[channels, samples]`` as one with so many
+    channels (of two the first is left), replaced as a whole.
 
-    Raises AudioError when ``samples`` is not a one-dimensional int16 array: rounding and clipping are the
-    caller's (see `to_int16`).
+    Raises AudioError when ``samples`` is not such an int16 array: rounding and clipping are the caller's (see
+    `to_int16`).
     """
-    if samples.dtype != np.int16 or samples.ndim != 1:
+    if samples.dtype != np.int16 or samples.ndim not in (1, 2):
         raise AudioError(
-            f"{path}: samples are {samples.dtype} of shape {samples.shape} (must be int16, one axis)"
+            f"{path}: samples are {samples.dtype} of shape {samples.shape} (must be int16, one axis, or "
+            "two: channels and samples)"
         )
-    body = samples.astype("<i2").tobytes()
-    form = struct.pack("<HHIIHH", PCM, 1, rate, 2 * rate, 2, 16)
+    channels = 1 if samples.ndim == 1 else len(samples)
+    body = samples.T.astype("<i2").tobytes()
+    form = struct.pack("<HHIIHH", PCM, channels, rate, 2 * channels * rate, 2 * channels, 16)
     content = b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form
     content += b"data" + struct.pack("<I", len(body)) + body
     replace_file(Path(path), b"RIFF" + struct.pack("<I", len(content)) + content)

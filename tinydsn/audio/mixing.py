@@ -119,7 +119,7 @@ def at_another_speed(wave: np.ndarray, rng: np.random.Generator, most: float) ->
     return resample_poly(wave.astype(np.float32), up, SPEEDS).astype(np.float32)
 
 
-def _fill(bank: Bank, rng: np.random.Generator, samples: int, gaps: bool, speed: float) -> np.ndarray:
+def fill(bank: Bank, rng: np.random.Generator, samples: int, gaps: bool, speed: float) -> np.ndarray:
     """Random clips end to end (speech with pauses between), cut to ``samples``, in [-1, 1)."""
     out = np.zeros(samples, np.float32)
     position = int(rng.integers(0, RATE // 2)) if gaps else 0
@@ -142,7 +142,7 @@ def babble(
     """Several voices at once, each at the same power; float32 ``[samples]``."""
     total = np.zeros(samples, np.float32)
     for _ in range(voices):
-        voice = _fill(speech, rng, samples, False, speed)
+        voice = fill(speech, rng, samples, False, speed)
         power = active_power(voice)
         total += voice / np.float32(np.sqrt(power)) if power > 0 else voice
     return total / np.float32(voices)
@@ -172,11 +172,11 @@ def _disturbance(speech: Bank, noise: Bank, options: MixOptions, rng: np.random.
     if rng.random() < options.babble_share:
         voices = int(rng.integers(options.voices_low, options.voices_high + 1))
         return babble(speech, rng, options.samples, voices, options.speech_speed)
-    first = _fill(noise, rng, options.samples, False, options.noise_speed)
+    first = fill(noise, rng, options.samples, False, options.noise_speed)
     # Where there never is a second noise nothing is drawn for it: mixtures that measure stay as they were.
     if not options.second_noise_share or rng.random() >= options.second_noise_share:
         return first
-    second = _fill(noise, rng, options.samples, False, options.noise_speed)
+    second = fill(noise, rng, options.samples, False, options.noise_speed)
     powers = active_power(first), active_power(second)
     if not all(powers):
         return first + second
@@ -186,7 +186,7 @@ def _disturbance(speech: Bank, noise: Bank, options: MixOptions, rng: np.random.
 
 def draw(speech: Bank, noise: Bank, rooms: Bank, options: MixOptions, rng: np.random.Generator) -> Mixture:
     """One random mixture; the same generator state gives the same mixture."""
-    clean = _fill(speech, rng, options.samples, True, options.speech_speed)
+    clean = fill(speech, rng, options.samples, True, options.speech_speed)
     disturbance = _disturbance(speech, noise, options, rng)
     if rng.random() < options.silent_share:
         clean = np.zeros_like(clean)

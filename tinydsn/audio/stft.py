@@ -38,7 +38,7 @@ def features(spectrum: Tensor, front_end: FrontEnd) -> Tensor:
 
 
 def synthesis(spectrum: Tensor, front_end: FrontEnd) -> Tensor:
-    """Waves ``[batch, frames * hop]`` of spectra ``[batch, frames, bins]``, by overlap-add.
+    """Waves ``[..., frames * hop]`` of spectra ``[..., frames, bins]``, by overlap-add.
 
     As on the device the output is delayed by ``window - hop`` samples: hop t of the output is what frame t
     completes. Bins at and above ``bins`` are zero.
@@ -54,6 +54,12 @@ def synthesis(spectrum: Tensor, front_end: FrontEnd) -> Tensor:
         older = chunks[..., : frames - age, age, :]
         total = total + torch.nn.functional.pad(older, (0, 0, age, 0))
     return total.flatten(-2)
+
+
+def masked(spectrum: Tensor, mask: Tensor) -> Tensor:
+    """Spectra ``[batch, frames, bins]`` times masks of that shape; masks ``[batch, frames, channels, bins]``
+    give ``[batch, channels, frames, bins]``."""
+    return spectrum * mask if mask.dim() == spectrum.dim() else spectrum.unsqueeze(1) * mask.transpose(1, 2)
 
 
 def enhance(wave: Tensor, mask: Tensor, front_end: FrontEnd) -> Tensor:

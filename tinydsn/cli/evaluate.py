@@ -30,7 +30,10 @@ def command(
     noisy: Annotated[Path | None, typer.Option(help="Folder of noisy WAV files.")] = None,
     clean: Annotated[Path | None, typer.Option(help="Folder of their targets, of equal names.")] = None,
     corpus: Annotated[
-        Path | None, typer.Option(help="A corpus; the committed list of 180 mixtures is made from it.")
+        Path | None,
+        typer.Option(
+            help="A corpus; the committed list of 180 mixtures is made from it (for separators, their own)."
+        ),
     ] = None,
     board: Board = "mps2-an386",
     save: Annotated[Path | None, typer.Option(help="Folder for the enhanced files.")] = None,
@@ -81,7 +84,8 @@ def command(
         check=check,
         progress=steps,
     )
-    emit(result if as_json else readable(result), as_json)
+    told = separation_tables if result.get("kind") == "separation" else readable
+    emit(result if as_json else told(result), as_json)
     for fault in result["faults"]:
         say(f"fault: {fault}")
     if result["equal"]["status"] != "equal":
@@ -132,6 +136,46 @@ def readable(result: Mapping[str, Any]) -> dict[str, Any]:
         "undefined": result["undefined"],
     }
     return {**tables, **scalars}
+
+
+def separation_tables(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of a separator as tables for people: SI-SDR improvement in dB by condition."""
+    rows = [
+        {
+            "mixtures": name,
+            "files": part["files"],
+            "SI-SDR, dB": span(part["mixed"]),
+            **{f"{system} gain": span(gain, signed=True) for system, gain in part["improvement"].items()},
+            "instructions": part["instructions"]["mean"] if part["instructions"] else None,
+        }
+        for name, part in result["conditions"].items()
+    ]
+    tables: dict[str, Any] = {"improvement": rows}
+    for other in result["against"]:
+        tables[f"beside {other['model']}"] = separation_rows(other)
+    front = result["front"]
+    if front:
+        tables[f"at equal cost between {front['below']} and {front['above']}"] = separation_rows(front)
+    return {
+        **tables,
+        "board": result["board"],
+        "bits": result["equal"]["status"],
+        **{f"gates {name}": gates(shares) for name, shares in result["usage"].items() if shares},
+        "instructions": result["instructions"],
+    }
+
+
+def separation_rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line a condition: the firmware's paired difference in dB and what it says."""
+    return [
+        {
+            "mixtures": name,
+            "difference": span(found, signed=True),
+            "verdict": found["verdict"],
+            "direction": found["direction"],
+        }
+        for name, found in part["firmware"].items()
+    ]
 
 
 def paired_rows(differences: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 from quant.errors import GraphError
 from quant.gates import MAX_GATES
 from quant.graph import IntegerGraph, Operator, Tensor, check
+from quant.reference import channels_of
 from tinydsn.codegen.aliasing import Aliases
 from tinydsn.codegen.call import Call, CodeTarget, Request
 from tinydsn.codegen.fusion import fuse
@@ -21,7 +22,10 @@ from tinydsn.codegen.text import Array, comment_safe, unique_identifiers
 HEADER_BYTES = 16
 """The four words at the start of the context."""
 SPECTRUM = "front end spectrum"
+SPECTRUM_COPY = "front end spectrum for a second channel"
 FRONTEND_STATE = "front end state"
+FRONTEND_SECOND_STATE = "front end state of the second channel"
+"""The second channel's unfinished output; the history in it is not used."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,9 @@ def _extras(graph: IntegerGraph, calls: Mapping[str, Call]) -> list[Extra]:
 
         output = next(step.index for step in program if step.kind == "output")
         extras.append(Extra(SPECTRUM, front_end_memory(graph.frontend).spectrum, 0, output))
+        if graph.frontend.channels > 1:
+            # Synthesis spoils the spectrum that it is given.
+            extras.append(Extra(SPECTRUM_COPY, front_end_memory(graph.frontend).spectrum, output, output))
     return extras
 
 
@@ -169,7 +176,9 @@ def _reserved(graph: IntegerGraph) -> list[tuple[str, int]]:
         return []
     from quant.frontend.tables import front_end_memory
 
-    return [(FRONTEND_STATE, front_end_memory(graph.frontend).state)]
+    state = front_end_memory(graph.frontend).state
+    second = [(FRONTEND_SECOND_STATE, state)] if graph.frontend.channels > 1 else []
+    return [(FRONTEND_STATE, state), *second]
 
 
 def _pointed_constants(graph: IntegerGraph, calls: Mapping[str, Call], owner: Mapping[str, str]) -> list[str]:
@@ -187,7 +196,8 @@ def _pointed_constants(graph: IntegerGraph, calls: Mapping[str, Call], owner: Ma
 def check_interface(graph: IntegerGraph) -> None:
     """Raise GraphError unless the graph has one int16 input, one int16 output of a hop, and <= 32 gates.
 
-    Behind a front end without a mask the output may be shorter than a hop.
+    Behind a front end without a mask the output may be shorter than a hop; with several channels it holds
+    their masks one after the other.
     """
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise GraphError(
@@ -198,7 +208,8 @@ def check_interface(graph: IntegerGraph) -> None:
     source, result = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     wanted = frontend.bins if frontend else source.size
     checked = [(source, wanted)]
-    checked.append((result, wanted if frontend is None or frontend.masks else min(result.size, frontend.hop)))
+    masks = wanted * channels_of(graph)
+    checked.append((result, masks if frontend is None or frontend.masks else min(result.size, frontend.hop)))
     for tensor, wanted in checked:
         if tensor.dtype != "int16" or tensor.size != wanted:
             raise GraphError(

@@ -18,12 +18,18 @@ FILES = ("audio.c", "audio.h", "codec.h", "codec_stm32f405.c", "main.c", "stm32f
 def example_files(board: Board, recorded: SelfTest, hop: int) -> dict[str, str]:
     """Text of the application by path in the project (``example/...``).
 
-    Its codec plays ``recorded``, whole frames of ``hop`` samples. Raises BoardError for another part.
+    Its codec plays ``recorded``, whole frames of ``hop`` samples. Raises BoardError for another part, and
+    ConfigError for a model of several channels.
     """
     if not board.name.startswith(CHIP):
         raise BoardError(
             f"{board.name}: there is no example application for it (the part must be {CHIP}; "
             f"use --board {CHIP}, or copy example/ from there and write codec.h's functions for your part)"
+        )
+    if recorded.expected.ndim > 1:
+        raise ConfigError(
+            f"the example application plays one channel, and this model gives {len(recorded.expected)} "
+            "(leave out --example)"
         )
     pcm = recorded.pcm.astype(np.int16)
     if len(pcm) == 0 or len(pcm) % hop or len(pcm) != len(recorded.expected):

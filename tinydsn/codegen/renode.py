@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quant.errors import BoardError, ConfigError
+from quant.reference import by_frame
 from tinydsn.codegen.app import IO_MEMORY
 from tinydsn.codegen.board import Board
 from tinydsn.codegen.templates import render
@@ -27,20 +28,26 @@ MOST_INSTRUCTIONS = 8_000_000
 
 @dataclass(frozen=True)
 class Run:
-    """Sizes of a run: frames, and the hop in samples."""
+    """Sizes of a run: frames, the hop in samples, and the channels that come out."""
 
     frames: int
     hop: int
+    channels: int = 1
 
     @property
     def pcm_bytes(self) -> int:
-        """Bytes of whole hops."""
+        """Bytes of whole hops that go in."""
         return self.frames * self.hop * 2
+
+    @property
+    def given_bytes(self) -> int:
+        """Bytes of whole hops that come out."""
+        return self.pcm_bytes * self.channels
 
     @property
     def gates_offset(self) -> int:
         """Where the gate words lie in the output memory."""
-        return HEADER + (self.pcm_bytes + 3) // 4 * 4
+        return HEADER + (self.given_bytes + 3) // 4 * 4
 
     @property
     def out_bytes(self) -> int:
@@ -123,14 +130,15 @@ def input_image(pcm: np.ndarray, forced: np.ndarray | None, run: Run) -> bytes:
 
 
 def output_image(pcm: np.ndarray, words: np.ndarray, run: Run) -> bytes:
-    """``expected.bin``: what the program must write for int16 PCM [frames * hop] and gate words [frames]."""
-    header = np.array([run.pcm_bytes, 4 * run.frames, 0, 0], "<u4").tobytes()
-    body = (header + pcm.astype("<i2").tobytes()).ljust(run.gates_offset, b"\0")
+    """``expected.bin``: what the program must write for int16 PCM [frames * hop] (of several channels
+    [channels, frames * hop]) and gate words [frames]."""
+    header = np.array([run.given_bytes, 4 * run.frames, 0, 0], "<u4").tobytes()
+    body = (header + by_frame(pcm, run.hop).astype("<i2").tobytes()).ljust(run.gates_offset, b"\0")
     return body + words.astype("<u4").tobytes()
 
 
 def read_output_image(image: bytes, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """(int16 PCM, uint32 gate words) of ``out.bin``."""
+    """(int16 PCM as the program wrote it, uint32 gate words) of ``out.bin``."""
     sizes = np.frombuffer(image, "<u4", 2)
     pcm = np.frombuffer(image, "<i2", int(sizes[0]) // 2, HEADER).astype(np.int16)
     words = np.frombuffer(image, "<u4", int(sizes[1]) // 4, run.gates_offset).astype(np.uint32)

@@ -11,8 +11,15 @@ import numpy as np
 
 from quant.errors import ConfigError
 from quant.graph import ITEM_BYTES, Branch, Operator
-from quant.reference import hop_of, real_zero
-from tinydsn.codegen.design import FRONTEND_STATE, SPECTRUM, Design, describe
+from quant.reference import by_frame, channels_of, hop_of, real_zero
+from tinydsn.codegen.design import (
+    FRONTEND_SECOND_STATE,
+    FRONTEND_STATE,
+    SPECTRUM,
+    SPECTRUM_COPY,
+    Design,
+    describe,
+)
 from tinydsn.codegen.planner import state_copies
 from tinydsn.codegen.templates import render
 from tinydsn.codegen.text import C_TYPES, Array, comment_safe, wrap
@@ -32,7 +39,8 @@ RAW_SAMPLE_RATE = 16000
 
 @dataclass(frozen=True)
 class SelfTest:
-    """A recording for ``tinydsn_selftest``: int16 ``pcm`` and the ``expected`` output, whole frames each."""
+    """A recording for ``tinydsn_selftest``: int16 ``pcm`` and the ``expected`` output, whole frames each, of
+    several channels ``[channels, samples]``."""
 
     pcm: np.ndarray
     expected: np.ndarray
@@ -67,6 +75,7 @@ def common_values(made: Design, labels: Labels) -> dict[str, Any]:
         "board": comment_safe(labels.board),
         "frontend": graph.frontend,
         "hop": hop_of(graph),
+        "channels": channels_of(graph),
         "outputs": graph.tensors[graph.outputs[0]].size,
         "sample_rate": graph.frontend.sample_rate if graph.frontend else RAW_SAMPLE_RATE,
         "gates": graph.gates,
@@ -108,6 +117,8 @@ def sources(made: Design, labels: Labels) -> dict[str, str]:
         values["frontend_bytes"] = front_end_memory(graph.frontend).state
         values["frontend_offset"] = made.plan.states[FRONTEND_STATE]
         values["spectrum_offset"] = made.plan.extras[SPECTRUM]
+        values["second_offset"] = made.plan.states.get(FRONTEND_SECOND_STATE)
+        values["spectrum_copy_offset"] = made.plan.extras.get(SPECTRUM_COPY)
     files = {f"src/{name}": render(f"{name}.j2", values) for name in TEMPLATES}
     files["include/tinydsn.h"] = render("tinydsn.h.j2", values)
     if labels.selftest:
@@ -178,6 +189,14 @@ def frame(made: Design) -> list[str]:
     if graph.frontend:
         first = f"tinydsn_frontend_analysis(frontend_state(ctx), in, {source}, frontend_spectrum(ctx));"
         last = [f"tinydsn_frontend_synthesis(frontend_state(ctx), {result}, out, frontend_spectrum(ctx));"]
+    if graph.frontend and graph.frontend.channels > 1:
+        second = f"{result} + TINYDSN_FRONTEND_BINS, out + TINYDSN_HOP"
+        last = [
+            "memcpy(frontend_spectrum_copy(ctx), frontend_spectrum(ctx), "
+            "TINYDSN_FRONTEND_WINDOW * sizeof(int32_t));",
+            *last,
+            f"tinydsn_frontend_synthesis(frontend_second_state(ctx), {second}, frontend_spectrum_copy(ctx));",
+        ]
     if graph.frontend and not graph.frontend.masks:
         last = [
             f"memcpy(out, {result}, TINYDSN_OUTPUTS * sizeof *out);",
@@ -286,12 +305,13 @@ def _zero(made: Design, name: str) -> str:
 def _selftest(made: Design, recorded: SelfTest) -> dict[str, Any]:
     hop = hop_of(made.graph)
     pcm, expected = recorded.pcm.astype(np.int16), recorded.expected.astype(np.int16)
-    if len(pcm) == 0 or len(pcm) % hop or len(pcm) != len(expected):
+    if len(pcm) == 0 or len(pcm) % hop or len(pcm) != expected.shape[-1]:
         raise ConfigError(
-            f"self-test of {len(pcm)} samples in and {len(expected)} out "
+            f"self-test of {len(pcm)} samples in and {expected.shape[-1]} out "
             f"(must be as many, whole frames of {hop})"
         )
-    hashes = [f"UINT32_C({fnv1a(row.astype('<i2').tobytes())})" for row in expected.reshape(-1, hop)]
+    rows = by_frame(expected, hop)
+    hashes = [f"UINT32_C({fnv1a(row.astype('<i2').tobytes())})" for row in rows]
     array = Array("input", pcm, "")
     return {"frames": len(hashes), "input": {"size": pcm.size, "rows": array.rows}, "hashes": wrap(hashes)}
 

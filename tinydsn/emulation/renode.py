@@ -56,9 +56,10 @@ def run_renode(
     hop: int,
     forced: np.ndarray | None = None,
     timeout: float | None = None,
+    channels: int = 1,
 ) -> RunResult:
     """Send int16 ``pcm`` [n] through ``elf``, built with ``app_files(board, "memory")``, in frames of ``hop``
-    samples.
+    samples; ``channels`` come out.
 
     ``forced``: uint32 [frames]. Raises MissingTool without Renode, BoardError when this release does not have
     the board, ToolchainError when the program fails or exceeds ``timeout`` seconds.
@@ -66,7 +67,7 @@ def run_renode(
     release = renode_release()
     check_release(board, release)
     check_inputs(pcm, forced)
-    run = Run(-(-len(pcm) // hop), hop)
+    run = Run(-(-len(pcm) // hop), hop, channels)
     with tempfile.TemporaryDirectory(prefix="tinydsn-run-") as name:
         folder = Path(name)
         for path, text in renode_files(board, run, release).items():

@@ -12,6 +12,7 @@ import numpy as np
 
 from quant.errors import ConfigError, ToolchainError
 from quant.gates import from_words
+from quant.reference import by_channel
 
 INPUT, OUTPUT, GATES, FORCED, TRACE = "in.pcm", "out.pcm", "gates.bin", "forced.bin", "trace.bin"
 """Files of a run, in the order of the test program's arguments."""
@@ -21,7 +22,8 @@ INPUT, OUTPUT, GATES, FORCED, TRACE = "in.pcm", "out.pcm", "gates.bin", "forced.
 class RunResult:
     """Audio, gates and costs of one run over ``frames`` frames.
 
-    pcm: int16 [frames * hop]. gates: uint8 [frames, gates], 1 where the gated region ran.
+    pcm: int16 [frames * hop], of several channels [channels, frames * hop]. gates: uint8 [frames, gates], 1
+    where the gated region ran.
     instructions: uint32 [frames], None where they are not counted (host, Renode).
     operator_instructions: uint32 [frames, operators + 1], columns named by ``operator_names``: the functions
     of the front end and of the operators in their order, and last "runtime", the code between them; a row's
@@ -109,13 +111,16 @@ def read_trace(content: bytes) -> tuple[tuple[int, bytes], ...]:
 def assemble(summary: Mapping[str, Any], pcm: np.ndarray, words: np.ndarray) -> RunResult:
     """A result from the program's summary, PCM and gate words. Raises ToolchainError when they disagree."""
     frames, hop = summary["frames"], summary["hop"]
-    if len(pcm) != frames * hop or len(words) != frames:
+    channels = summary.get("channels", 1)  # only told where there are several
+    if len(pcm) != frames * channels * hop or len(words) != frames:
         raise ToolchainError(
             f"the firmware wrote {len(pcm)} samples and {len(words)} gate words "
-            f"for {frames} frames of {hop} samples"
+            f"for {frames} frames of {channels * hop} samples"
         )
     gates = from_words(words, summary["gates"]).astype(np.uint8)
-    return RunResult(pcm, gates, stack=summary["stack"], context=summary["context"])
+    return RunResult(
+        by_channel(pcm, hop, channels), gates, stack=summary["stack"], context=summary["context"]
+    )
 
 
 def last_line(text: str) -> str:

@@ -94,7 +94,7 @@ class Analysed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """int16 ``pcm`` [frames * hop] and bool ``gates`` [frames, K]."""
+    """int16 ``pcm`` [frames * hop], of several channels the first one, and bool ``gates`` [frames, K]."""
 
     pcm: np.ndarray
     gates: np.ndarray

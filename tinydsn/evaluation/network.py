@@ -7,13 +7,14 @@ import torch
 
 from quant.frontend import FrontEnd
 from tinydsn.audio.files import to_int16
-from tinydsn.audio.stft import analysis, features, synthesis
+from tinydsn.audio.stft import analysis, features, masked, synthesis
 from tinydsn.models.network import MaskNetwork
 
 
 def enhance(model: MaskNetwork, noisy: np.ndarray, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
-    """int16 ``[samples]`` through the float network: int16 of the same length, delay removed, and the
-    device's gates, bool ``[frames, K]``, one row a hop that holds input (K = 0 for a static network)."""
+    """int16 ``[samples]`` through the float network: int16 of the same length, delay removed (a separator's
+    ``[channels, samples]``), and the device's gates, bool ``[frames, K]``, one row a hop that holds input (K
+    = 0 for a static network)."""
     hop, latency = front_end.hop, front_end.latency
     frames = -(-(len(noisy) + latency) // hop)
     wave = torch.zeros(1, frames * hop)
@@ -21,6 +22,6 @@ def enhance(model: MaskNetwork, noisy: np.ndarray, front_end: FrontEnd) -> tuple
     with torch.no_grad():
         spectrum = analysis(wave, front_end)
         output = model(features(spectrum, front_end))
-        enhanced = synthesis(spectrum * output.mask, front_end)[0].numpy()
+        enhanced = synthesis(masked(spectrum, output.mask), front_end)[0].numpy()
     gates = output.gates[0].numpy() > 0.5
-    return to_int16(enhanced[latency : latency + len(noisy)]), gates[: -(-len(noisy) // hop)]
+    return to_int16(enhanced[..., latency : latency + len(noisy)]), gates[: -(-len(noisy) // hop)]

@@ -46,10 +46,11 @@ def lower(
 def _check_output(graph: Graph) -> None:
     """Raise ConfigError for an output that its front end cannot take."""
     frontend, output = graph.frontend, graph.tensors[graph.outputs[0]]
-    if frontend is not None and frontend.masks and output.size != frontend.bins:
+    if frontend is not None and frontend.masks and output.size != frontend.channels * frontend.bins:
+        several = f"{frontend.channels} channels of " if frontend.channels > 1 else ""
         raise ConfigError(
             f"the step's output has shape {output.shape} but the front end has "
-            f"{frontend.bins} bins (must be a mask of as many elements)"
+            f"{several}{frontend.bins} bins (must be a mask of as many elements)"
         )
     if frontend is not None and not frontend.masks and output.size > frontend.hop:
         raise ConfigError(

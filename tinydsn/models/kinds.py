@@ -10,6 +10,7 @@ from tinydsn.models.fsenet import Fsenet, FsenetConfig
 from tinydsn.models.network import MaskNetwork, NetworkConfig
 from tinydsn.models.nsnet2 import NsNet2, NsNet2Config
 from tinydsn.models.predictor import Predictor, PredictorConfig
+from tinydsn.models.separator import Separator, SeparatorConfig
 from tinydsn.models.sequence import SequenceConfig, SequenceNet
 from tinydsn.models.slim import Slim, SlimConfig
 from tinydsn.models.task_network import TaskConfig, TaskNetwork
@@ -29,6 +30,7 @@ KINDS: dict[str, Kind[MaskNetwork]] = {
     "dsn": Kind(DsnConfig, Dsn),
     "fsenet": Kind(FsenetConfig, Fsenet),
     "nsnet2": Kind(NsNet2Config, NsNet2),
+    "separator": Kind(SeparatorConfig, Separator),
     "slim": Kind(SlimConfig, Slim),
 }
 """Enhancement networks."""

@@ -35,7 +35,8 @@ class NetworkConfig(Protocol):
 class MaskOutput(NamedTuple):
     """What the whole-clip form gives.
 
-    mask ``[batch, frames, bins]`` in [0, 1]; gates (0 or 1) and logits ``[batch, frames, gates]``; the
+    mask ``[batch, frames, bins]`` in [0, 1], of a network with more than one output channel ``[batch, frames,
+    channels, bins]``; gates (0 or 1) and logits ``[batch, frames, gates]``; the
     policy's states ``[batch, frames, policy_hidden]``. Of a static sibling all but the mask have a last
     axis of 0.
     """
@@ -65,6 +66,9 @@ class MaskNetwork(nn.Module):
     origin: ClassVar[str]
     """A sentence for cards: after whom the network is, and what of it is this project's."""
 
+    channels: ClassVar[int] = 1
+    """Waves that come out, each by a mask of its own."""
+
     config: NetworkConfig
     gates: tuple[str, ...]
     policy: nn.Module | None
@@ -76,7 +80,7 @@ class MaskNetwork(nn.Module):
     @abstractmethod
     def streaming(self) -> nn.Module:
         """The same weights (shared, not copied) as a step function with its states in buffers: one frame
-        ``[bins]`` to its mask ``[bins]``, a ``torch.cond`` a gated region."""
+        ``[bins]`` to its mask ``[bins]`` (``[channels, bins]``), a ``torch.cond`` a gated region."""
 
     @abstractmethod
     def costs(self) -> tuple[Cost, ...]:

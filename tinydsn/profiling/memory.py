@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinydsn.codegen.design import FRONTEND_STATE, Design
+from tinydsn.codegen.design import FRONTEND_SECOND_STATE, FRONTEND_STATE, Design
 from tinydsn.codegen.program import Step
 from tinydsn.profiling.data import Ram
 from tinydsn.report import PlanRow
@@ -24,6 +24,8 @@ def ram(design: Design, total: int) -> Ram:
         from quant.frontend.tables import front_end_memory
 
         sizes[FRONTEND_STATE] = front_end_memory(graph.frontend).state
+        if graph.frontend.channels > 1:
+            sizes[FRONTEND_SECOND_STATE] = sizes[FRONTEND_STATE]
     states = tuple(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
     return Ram(total, design.context_bytes, states, plan.arena_bytes, rows, steps, in_use)
 

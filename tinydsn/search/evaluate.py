@@ -91,7 +91,7 @@ def fed(graph: Graph, pcm: np.ndarray) -> np.ndarray:
 def aligned(graph: Graph, pcm: np.ndarray, samples: int) -> np.ndarray:
     """The output for `fed` input of ``samples`` samples, without the front end's delay."""
     latency = graph.frontend.latency if graph.frontend else 0
-    return pcm[latency : latency + samples]
+    return pcm[..., latency : latency + samples]
 
 
 def float_output(graph: Graph, pcm: np.ndarray) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from quant.gates import GatePattern
-from quant.reference import Pipeline
+from quant.reference import Pipeline, by_frame, hop_of
 from tinydsn.audio.files import read_wav, write_wav
 from tinydsn.codegen.build import COMPILE_FLAGS
 from tinydsn.codegen.cmsis import cmsis_nn_version
@@ -105,7 +105,7 @@ class BoardFirmware:
         model = self.firmware.model
         reference = Pipeline(model.graph).run(pcm)
         lines = []
-        differs = (reference.pcm != result.pcm).reshape(len(result.gates), -1).any(axis=1)
+        differs = by_frame(reference.pcm != result.pcm, hop_of(self.firmware.model.graph)).any(axis=1)
         differs |= (reference.gates != result.gates).any(axis=1)
         if differs.any():
             frame = int(np.argmax(differs))

@@ -108,10 +108,11 @@ def signal_loss(
     """Usage weighted by how good the output is already, per clip ``[batch]`` (PAPERS.md, section 7).
 
     A piece with an SDR well above ``threshold`` pays the full price for its usage, one well below nothing;
-    waves ``[batch, samples]``, aligned with the frames. No gradient goes through the weights.
+    waves ``[batch, samples]``, aligned with the frames; of several voices ``[batch, voices, samples]``, whose
+    energies add. No gradient goes through the weights.
     """
     size = guidance.segment * hop
-    pieces = min(estimate.shape[1] // size, gates.shape[1] // guidance.segment)
+    pieces = min(estimate.shape[-1] // size, gates.shape[1] // guidance.segment)
     with torch.no_grad():
         signal = _energy(target, pieces, size)
         error = _energy(estimate - target, pieces, size)
@@ -122,7 +123,8 @@ def signal_loss(
 
 
 def _energy(wave: Tensor, pieces: int, size: int) -> Tensor:
-    return wave[:, : pieces * size].unflatten(1, (pieces, size)).square().sum(-1)
+    energy = wave[..., : pieces * size].unflatten(-1, (pieces, size)).square().sum(-1)
+    return energy if energy.dim() == 2 else energy.sum(1)
 
 
 def next_price(price: float, mean_used: float, guidance: Guidance) -> float:

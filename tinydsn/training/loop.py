@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from quant.frontend import FrontEnd
-from tinydsn.audio.stft import analysis, features, synthesis
+from tinydsn.audio.stft import analysis, features, masked, synthesis
 from tinydsn.models.checkpoint import save_checkpoint
 from tinydsn.models.network import MaskNetwork
 from tinydsn.nn import Gating
@@ -27,6 +27,7 @@ from tinydsn.training.quantized_loss import quantized_losses, quantized_total
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.run import Run, averaged, load_run, new_run, save_run
 from tinydsn.training.schedule import learning_rate
+from tinydsn.training.separation import assigned, at_best_level, separation_losses
 from tinydsn.training.variety import variety_loss
 
 Say = Callable[[str], None]
@@ -48,14 +49,19 @@ def clip_losses(
         seen = features(spectrum, front_end)
         output = model(seen, gating)
         masks = exit_masks(model, seen) if recipe.exits.supervised else None
-    estimate = synthesis(spectrum * output.mask.float(), front_end)
+    estimate = synthesis(masked(spectrum, output.mask.float()), front_end)
     delay = front_end.window - front_end.hop
-    estimate, aligned = estimate[:, delay:], batch.target[:, : estimate.shape[1] - delay]
-    losses = {
-        "speech": speech_loss(estimate, aligned, recipe.train.windows, front_end.compression),
-        "sdr": sdr_loss(estimate, aligned),
-        "gates": output.gates.detach().mean(1),
-    }
+    estimate, aligned = estimate[..., delay:], batch.target[..., : estimate.shape[-1] - delay]
+    if recipe.separates:
+        aligned = assigned(estimate, aligned)
+        losses = separation_losses(estimate, aligned, recipe, front_end.compression)
+        estimate = at_best_level(estimate, aligned)
+    else:
+        losses = {
+            "speech": speech_loss(estimate, aligned, recipe.train.windows, front_end.compression),
+            "sdr": sdr_loss(estimate, aligned),
+        }
+    losses["gates"] = output.gates.detach().mean(1)
     if masks is not None:
         losses |= exit_losses(masks, spectrum, aligned, recipe.train.windows, recipe.train.sdr_weight)
     zero = torch.zeros_like(losses["sdr"])
@@ -158,6 +164,8 @@ def validate(run: Run, data: TrainingData, recipe: Recipe, target: Target | None
         "speech": round(float(losses["speech"].mean()), 5),
         "sdr": round(-float(losses["sdr"].mean()), 3),
     }
+    if recipe.separates:
+        report["sdr_gain"] = round(report["sdr"] - float(valid.condition.mean()), 3)
     if recipe.exits.supervised:
         speech = losses["exit_speech"]
         worse = (speech[:, 1:] > speech[:, :-1]).float()

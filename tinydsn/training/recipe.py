@@ -1,5 +1,5 @@
 """Training recipes: a TOML file with the tables ``model``, ``mix``, ``gates``, ``guidance``, ``train`` and,
-for networks with exits, ``exits``, to fine-tune for integers, ``quantization``.
+for networks with exits, ``exits``, for separators, ``voices``, to fine-tune for integers, ``quantization``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from quant.errors import ConfigError
 from quant.nearest import unknown
 from tinydsn.audio.corpus import RATE
 from tinydsn.audio.mixing import MixOptions
+from tinydsn.audio.voices import VoiceOptions
 from tinydsn.models.dsn import DsnConfig
 from tinydsn.models.exits import ExitNetwork
 from tinydsn.models.kinds import KINDS, kind_of
@@ -73,6 +74,7 @@ class Recipe:
     train: TrainOptions = field(default_factory=TrainOptions)
     quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
     exits: ExitOptions = field(default_factory=ExitOptions)
+    voices: VoiceOptions = field(default_factory=VoiceOptions)
 
     def __post_init__(self) -> None:
         if self.guidance.kind == "rating" and not self.train.pool:
@@ -93,6 +95,11 @@ class Recipe:
             raise ConfigError(f'a network of kind "{kind_of(self.model)}" has no exits (leave out [exits])')
         if self.exits.used and self.quantized:
             raise ConfigError("fine-tuning for integers trains no exits (leave out [exits])")
+        if self.separates and (self.train.pool or self.quantized):
+            raise ConfigError(
+                "separation trains in float on mixtures that it draws itself (set pool = false in [train], "
+                "leave out [quantization])"
+            )
         if self.exits.only_heads and self.guidance.kind != "none":
             raise ConfigError(
                 'training of heads alone keeps the gates as they are (set kind = "none" in [guidance])'
@@ -108,6 +115,11 @@ class Recipe:
         """Whether the run fine-tunes for integers."""
         return bool(self.quantization.precision)
 
+    @property
+    def separates(self) -> bool:
+        """Whether the network has more than one output channel: a speaker in each."""
+        return KINDS[kind_of(self.model)].network.channels > 1
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as nested dictionaries for cards and logs."""
         tables = asdict(self)
@@ -116,6 +128,8 @@ class Recipe:
             del tables["quantization"]
         if not self.exits.used:
             del tables["exits"]
+        if not self.separates:
+            del tables["voices"]
         return tables
 
 
@@ -177,5 +191,6 @@ def read_recipe(path: Path) -> Recipe:
         "train": TrainOptions,
         "quantization": QuantizationOptions,
         "exits": ExitOptions,
+        "voices": VoiceOptions,
     }
     return from_tables(Recipe, kinds, tables, path)

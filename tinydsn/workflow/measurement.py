@@ -111,7 +111,7 @@ class Executors:
         frames = -(-samples // self.hop)
         counts = getattr(raw, "instructions", None)
         return Outcome(
-            raw.pcm[self.latency : self.latency + samples],
+            raw.pcm[..., self.latency : self.latency + samples],
             raw.gates[:frames].astype(bool),
             None if counts is None else counts[:frames],
         )

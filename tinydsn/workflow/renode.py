@@ -11,7 +11,7 @@ import numpy as np
 
 from quant.errors import BoardError, MissingTool, ToolchainError
 from quant.gates import to_words
-from quant.reference import Enhanced, Pipeline, hop_of
+from quant.reference import Enhanced, Pipeline, channels_of, hop_of
 from tinydsn.codegen.board import Board
 from tinydsn.codegen.build import build
 from tinydsn.codegen.project import generate
@@ -32,7 +32,7 @@ def write_renode_folder(model: Model, board: Board, pcm: np.ndarray, folder: Pat
     Gates are learned. Raises BoardError for a board that Renode does not have.
     """
     hop = hop_of(model.graph)
-    run = Run(-(-len(pcm) // hop), hop)
+    run = Run(-(-len(pcm) // hop), hop, channels_of(model.graph))
     files = renode_files(board, run)
     expected = Pipeline(model.graph).run(pcm)
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def check_renode(model: Model, board: Board, pcm: np.ndarray, expected: Enhanced
         find_renode()
         with tempfile.TemporaryDirectory() as scratch:
             elf = memory_program(model, board, Path(scratch) / "project")
-            result = run_renode(elf, board, pcm, hop_of(model.graph))
+            result = run_renode(elf, board, pcm, hop_of(model.graph), channels=channels_of(model.graph))
     except (MissingTool, BoardError) as error:
         return {**row, "reason": str(error)}
     except ToolchainError as error:

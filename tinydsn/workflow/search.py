@@ -16,6 +16,7 @@ from quant.calibrate import Range, calibrate
 from quant.errors import ConfigError, ModelFileError
 from quant.graph import Graph
 from quant.precision import to_toml
+from quant.reference import channels_of
 from tinydsn.audio.corpus import read_manifest
 from tinydsn.audio.files import replace_file
 from tinydsn.codegen.board import load_board
@@ -195,6 +196,8 @@ def lowered(model: str) -> Graph:
         raise ConfigError(
             f"{model}: runs at {graph.frontend.sample_rate} Hz (a search needs a model of {RATE} Hz)"
         )
+    if channels_of(graph) > 1:
+        raise ConfigError(f"{model}: has two output channels (a search judges the one of an enhancer)")
     return graph
 
 

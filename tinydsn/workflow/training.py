@@ -98,6 +98,7 @@ def train(
     from tinydsn.training.loop import train as run_loop
     from tinydsn.training.recipe import read_recipe
     from tinydsn.training.record import write_record
+    from tinydsn.training.separation import load_separation_data
 
     if start is not None:
         start = checkpoint_path(str(start)) or start
@@ -106,7 +107,12 @@ def train(
     if precision is not None:
         settings = replace(settings, quantization=replace(settings.quantization, precision=precision))
     torch.set_num_threads(threads)
-    data = load_training_data(corpus, settings, say, pool, ratings)
+    if settings.separates:
+        if pool or ratings:
+            raise ConfigError(f"{path}: a separator's recipe has no use for --pool and --ratings")
+        data = load_separation_data(corpus, settings, say)
+    else:
+        data = load_training_data(corpus, settings, say, pool, ratings)
     watchers = [watch] if watch else []
     if tensorboard:
         watchers.append(tensorboard_watch(out / "tensorboard"))

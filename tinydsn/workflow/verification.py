@@ -162,19 +162,20 @@ def compare(expected: Enhanced, pcm: np.ndarray, gates: np.ndarray, hop: int) ->
 def compare_outputs(
     expected_pcm: np.ndarray, expected_gates: np.ndarray, pcm: np.ndarray, gates: np.ndarray, hop: int
 ) -> dict[str, Any]:
-    """`compare` for int16 audio and gates ``[frames, gates]`` of any two runs."""
-    if len(pcm) != len(expected_pcm) or gates.shape != expected_gates.shape:
-        wanted = f"expected {len(expected_pcm)} and {expected_gates.shape}"
-        reason = f"the firmware returned {len(pcm)} samples and gates {gates.shape}, {wanted}"
+    """`compare` for int16 audio (of several channels ``[channels, samples]``) and gates ``[frames, gates]``
+    of any two runs."""
+    if pcm.shape != expected_pcm.shape or gates.shape != expected_gates.shape:
+        wanted = f"expected {expected_pcm.size} and {expected_gates.shape}"
+        reason = f"the firmware returned {pcm.size} samples and gates {gates.shape}, {wanted}"
         return {"status": "failed", "reason": reason}
-    samples = np.nonzero(pcm != expected_pcm)[0]
+    samples = np.sort(np.nonzero(pcm != expected_pcm)[-1])
     wrong_gates = np.argwhere(gates.astype(bool) != expected_gates.astype(bool))
     first = [int(samples[0]) // hop] if len(samples) else []
     first += [int(wrong_gates[0][0])] if len(wrong_gates) else []
     return {
         "status": "differs" if first else "equal",
         "frames": len(gates),
-        "samples": len(pcm),
+        "samples": pcm.size,
         "differing_samples": len(samples),
         "differing_gates": len(wrong_gates),
         "first_difference": {"frame": min(first), "operator": None} if first else None,

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define TINYDSN_OUTPUT_CHANNELS 1
 #define TINYDSN_HOP 64
 #define TINYDSN_GATES 3
 #define TINYDSN_CONTEXT_BYTES 32

@@ -7,6 +7,7 @@
 
 #include "tinydsn_frontend.h"
 
+#define TINYDSN_OUTPUT_CHANNELS 1
 #define TINYDSN_HOP TINYDSN_FRONTEND_HOP
 #define TINYDSN_GATES 32
 
