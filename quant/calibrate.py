@@ -47,7 +47,8 @@ def input_frames(graph: Graph, pcm: np.ndarray) -> np.ndarray:
 def calibrate(
     graph: Graph, clips: Sequence[np.ndarray], progress: Progress | None = None
 ) -> Mapping[str, Range]:
-    """Range of every tensor over int16 clips, each run with learned gates and with all gates on.
+    """Range of every tensor over int16 clips, each run with learned gates and with all gates on, and with
+    each of the regions that replace each other.
 
     Raises QuantizationError when there is no audio.
     """
@@ -60,13 +61,13 @@ def calibrate(
         ranges[name] = ranges[name].join(seen) if name in ranges else seen
 
     executor = Executor(graph, observe)
-    patterns = ("learned", "max") if graph.branches else ("learned",)
     frames = [input_frames(graph, clip) for clip in clips if len(clip)]
+    patterns = _patterns(graph, max(len(clip) for clip in frames))
     total = sum(len(clip) for clip in frames) * len(patterns)
     done = 0
     for clip in frames:
         for pattern in patterns:
-            forced = GatePattern(pattern).forced(len(clip), graph.gates)
+            forced = pattern.forced(len(clip), graph.gates)
             executor.reset()
             for index, frame in enumerate(clip):
                 executor.step(frame, forced=None if forced is None else forced[index])
@@ -74,3 +75,14 @@ def calibrate(
                 if progress is not None:
                     progress(done, total)
     return ranges
+
+
+def _patterns(graph: Graph, frames: int) -> list[GatePattern]:
+    """Gates under which every region runs: as decided, all open, and each step of a ladder."""
+    found = [GatePattern("learned"), *([GatePattern("max")] if graph.branches else [])]
+    closing = {item.gate for branch in graph.branches for item in branch.conditions if not item.opened}
+    for gate in sorted(closing):
+        row = np.ones(graph.gates, bool)
+        row[[gate, *graph.behind(gate)]] = False
+        found.append(GatePattern(f"below gate {gate}", np.broadcast_to(row, (frames, graph.gates))))
+    return found

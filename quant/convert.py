@@ -13,6 +13,7 @@ from quant.calibrate import Progress, Range, calibrate
 from quant.errors import QuantizationError
 from quant.graph import Branch, DType, Graph, IntegerGraph, Node, Operator, Quantization, Tensor
 from quant.ops.base import QuantizeRequest
+from quant.ops.linear import LEADING_OF
 from quant.precision import Precision, check_names, load_precision
 from quant.scales import Assignment, assign
 
@@ -129,21 +130,33 @@ def _convert(
             inputs.append(_operand(assignment, operator, index))
         else:
             inputs.append(tensors[name] if name else None)
+    whole = owner_of(operator, graph)
     request = QuantizeRequest(
         operator,
         tuple(inputs),
         tuple(tensors[name] for name in operator.outputs),
         floats,
-        precision.width("weights", operator.name),
+        precision.width("weights", (whole or operator).name),
+        (whole, graph.constants[whole.inputs[1]]) if whole else None,
     )
     try:
         result = ops.definition(operator.kind).quantize(request)
     except QuantizationError as error:
         raise QuantizationError(f"operator {operator.name!r} ({operator.kind}): {error}") from error
+    made = result.operator
+    if whole:
+        made = replace(made, attributes={**made.attributes, LEADING_OF: f"{whole.name}.weight"})
     for name, (tensor, values) in result.constants.items():
         tensors[name] = tensor
         constants[name] = values
-    return result.operator
+    return made
+
+
+def owner_of(operator: Operator, graph: Graph) -> Operator | None:
+    """The operator whose weight begins with this one's (`quant.ops.linear.LEADING_OF`), or None."""
+    name = operator.attributes.get(LEADING_OF)
+    readers = (item for item in graph.operators() if name and name in item.inputs[1:2])
+    return next(readers, None)
 
 
 def _operand(assignment: Assignment, operator: Operator, index: int) -> Tensor:

@@ -12,7 +12,7 @@ fully connected weights ``[out, in]`` (TFLite's layouts without the batch of one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
@@ -104,11 +104,23 @@ class BranchOutput:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A gate by its bit and its bool tensor, and whether it must be open."""
+
+    gate: int
+    predicate: str
+    opened: bool = True
+
+
+@dataclass(frozen=True)
 class Branch:
     """A gated region: the body runs in the frames in which ``predicate`` (a bool tensor) is true.
 
     ``gate`` is the region's bit in the gate word. Body operators read outer tensors by name; what they
     write is visible outside only through ``outputs``.
+
+    Regions that replace each other are steps of a ladder of gates: one with ``unless`` (gate, bool tensor)
+    runs where its own gate is open and that one is closed; an ``inverted`` one where its own is closed.
     """
 
     name: str
@@ -116,6 +128,25 @@ class Branch:
     predicate: str
     body: tuple[Operator, ...]
     outputs: tuple[BranchOutput, ...]
+    inverted: bool = False
+    unless: tuple[int, str] | None = None
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What must hold for the body to run, its own gate first."""
+        own = Condition(self.gate, self.predicate, not self.inverted)
+        return (own, Condition(*self.unless, opened=False)) if self.unless else (own,)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the region runs where its gate is open, whatever the others are."""
+        return not self.inverted and self.unless is None
+
+    def share(self, usage: Sequence[float]) -> float:
+        """The share of frames in which the region runs where gate k is open in ``usage[k]`` of them, and the
+        gates of a ladder are nested."""
+        own = 1.0 - usage[self.gate] if self.inverted else usage[self.gate]
+        return max(0.0, own - usage[self.unless[0]]) if self.unless else own
 
 
 Node = Operator | Branch
@@ -157,7 +188,16 @@ class Graph:
     @property
     def gates(self) -> int:
         """Number of gates (bits of the gate word)."""
-        return len({branch.gate for branch in self.branches})
+        return len({item.gate for branch in self.branches for item in branch.conditions})
+
+    def behind(self, gate: int) -> tuple[int, ...]:
+        """The gates of a ladder that are closed where ``gate`` is, nearest first; empty for other gates."""
+        following = {branch.gate: branch.unless[0] for branch in self.branches if branch.unless}
+        found: list[int] = []
+        while gate in following and following[gate] not in found:
+            gate = following[gate]
+            found.append(gate)
+        return tuple(found)
 
     def operators(self) -> Iterator[Operator]:
         """Every operator in order of execution, those inside gated regions too."""
@@ -197,7 +237,7 @@ def node_reads(node: Node) -> tuple[str, ...]:
     if isinstance(node, Operator):
         return tuple(name for name in node.inputs if name)
     inside = {name for operator in node.body for name in operator.outputs}
-    names = [node.predicate]
+    names = [condition.predicate for condition in node.conditions]
     names += [name for operator in node.body for name in operator.inputs if name and name not in inside]
     names += [output.held for output in node.outputs if output.skip == "hold"]
     names += [output.taken for output in node.outputs if output.taken not in inside]
@@ -237,7 +277,7 @@ def check(graph: Graph) -> None:
         names.add(operator.name)
     for node in graph.nodes:
         if isinstance(node, Branch):
-            read((node.predicate,), f"branch {node.name!r}")
+            read(tuple(item.predicate for item in node.conditions), f"branch {node.name!r}")
             for operator in node.body:
                 read(node_reads(operator), f"operator {operator.name!r}")
                 write(operator.outputs, f"operator {operator.name!r}")

@@ -177,6 +177,8 @@ def _node_to_json(node: Node) -> dict[str, Any]:
         "branch": node.name,
         "gate": node.gate,
         "predicate": node.predicate,
+        **({"inverted": True} if node.inverted else {}),
+        **({"unless": node.unless} if node.unless else {}),
         "body": [_operator_to_json(operator) for operator in node.body],
         "outputs": [[output.tensor, output.taken, output.skip, output.held] for output in node.outputs],
     }
@@ -223,4 +225,6 @@ def _node_from_json(data: Mapping[str, Any]) -> Node:
         predicate=data["predicate"],
         body=tuple(_operator_from_json(item) for item in data["body"]),
         outputs=tuple(BranchOutput(*item) for item in data["outputs"]),
+        inverted=data.get("inverted", False),
+        unless=(data["unless"][0], data["unless"][1]) if "unless" in data else None,
     )

@@ -40,6 +40,7 @@ from quant.bits import bit_tensors
 from quant.errors import ConfigError
 from quant.graph import Graph, Operator
 from quant.nearest import did_you_mean, unknown
+from quant.ops.linear import LEADING_OF
 
 LEGAL: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {"weights": (2, 3, 4, 5, 6, 7, 8), "activations": (8, 16), "states": (8, 16)}
@@ -101,8 +102,8 @@ PRESETS: Mapping[str, Precision] = MappingProxyType(
 def legal_names(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Names that each field of a precision table may match, in the graph's order.
 
-    ``weights``: operators with weights; ``activations``: operators with results that have a width;
-    ``states``: states.
+    ``weights``: operators with weights of their own; ``activations``: operators with results that have a
+    width; ``states``: states.
     """
     operators, packed = list(graph.operators()), bit_tensors(graph)
 
@@ -111,7 +112,9 @@ def legal_names(graph: Graph) -> dict[str, tuple[str, ...]]:
         return operator.outputs[0] in packed
 
     return {
-        "weights": tuple(operator.name for operator in operators if operator.kind in WEIGHTED),
+        "weights": tuple(
+            item.name for item in operators if item.kind in WEIGHTED and LEADING_OF not in item.attributes
+        ),
         "activations": tuple(item.name for item in operators if item.kind != "gate" and not made(item)),
         "states": tuple(state.tensor for state in graph.states if state.tensor not in packed),
     }

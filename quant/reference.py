@@ -64,8 +64,9 @@ class Executor:
     def _run_branch(
         self, branch: Branch, values: Values, gates: np.ndarray, forced: np.ndarray | None
     ) -> None:
-        taken = bool(values[branch.predicate]) if forced is None else bool(forced[branch.gate])
-        gates[branch.gate] = taken
+        for item in branch.conditions:
+            gates[item.gate] = values[item.predicate] if forced is None else forced[item.gate]
+        taken = all(gates[item.gate] == item.opened for item in branch.conditions)
         if taken:
             for operator in branch.body:
                 self._run(operator, values)

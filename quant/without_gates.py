@@ -28,9 +28,10 @@ def without_gates(graph: IntegerGraph, taken: bool) -> IntegerGraph:
         if isinstance(node, Operator):
             operators.append(node)
             continue
-        operators += node.body if taken else ()
+        runs = all(condition.opened == taken for condition in node.conditions)
+        operators += node.body if runs else ()
         for output in node.outputs:
-            if taken:
+            if runs:
                 names[output.tensor] = output.taken
             elif output.skip == "hold":
                 names[output.tensor] = output.held

@@ -20,14 +20,14 @@ static void decide(reader from)
     *predicate = logit > threshold;
 }
 
-/* Whether a gated region runs; notes it in the gate word. */
+/* Whether a gate is as a region needs it to run; notes it in the gate word. */
 static int take(reader from, const uint32_t *forced, uint32_t *gates)
 {
     const uint32_t bit = UINT32_C(1) << number(&from);
     const uint8_t *predicate = place(&from);
     const int decision = forced != NULL ? (*forced & bit) != 0 : *predicate;
     *gates = decision ? *gates | bit : *gates & ~bit;
-    return decision;
+    return decision == (number(&from) != 0);
 }
 
 /* One frame; `forced`: the frame's gate word, or NULL. */
@@ -41,7 +41,7 @@ static void frame(const tinydsn_host_network *network, const uint32_t *forced, u
         at += at[1];
         if (kernel == KERNEL_branch) {
             /* the last argument is where a skipped frame goes on */
-            at = take(from, forced, gates) ? at : network->words + from.next[2];
+            at = take(from, forced, gates) ? at : network->words + from.next[3];
         } else if (kernel == KERNEL_jump) {
             at = network->words + from.next[0];
         } else if (kernel == KERNEL_gate) {

@@ -185,6 +185,19 @@ TINYDSN_INLINE void tinydsn_four_rows_1(const tinydsn_matrix *matrix, int32_t fo
     "strh    %[a3], [%[x], %[b], lsl #1]\n\t"                                                                \
     "str     %[p], %[output]\n\t"
 
+/* Where rows are cut: from the end of a pair's columns to the next pair. */
+#if TINYDSN_CUT
+#define TINYDSN_CUT_VARIABLE const int32_t skip = tinydsn_skip(matrix);
+#define TINYDSN_CUT_OPERAND , [skip] "m"(skip)
+#define TINYDSN_CUT_NEXT                                                                                     \
+    "ldr     %[a], %[skip]\n\t"                                                                              \
+    "add     %[w], %[w], %[a]\n\t"
+#else
+#define TINYDSN_CUT_VARIABLE
+#define TINYDSN_CUT_OPERAND
+#define TINYDSN_CUT_NEXT
+#endif
+
 /*
  * All pairs of channels; int16: whose results are the rounded upper halves. Every register is taken: what changes
  * from pair to pair lives in memory, and the loop over columns, entered in the middle for an odd count, ends by the
@@ -199,6 +212,7 @@ TINYDSN_INLINE void tinydsn_four_rows_1(const tinydsn_matrix *matrix, int32_t fo
         const int16_t *const end = packed + 16 * fours, *x;                                                  \
         const int32_t odd = fours << 31, stride = size * matrix->channels;                                   \
         const int32_t offset = matrix->output_offset;                                                        \
+        TINYDSN_CUT_VARIABLE                                                                                 \
         (void)offset;                                                                                        \
         int32_t a0, a1, a2, a3, b0, b1, b2, b3, a, b, p, q;                                                  \
         __asm volatile(                                                                                      \
@@ -220,7 +234,7 @@ TINYDSN_INLINE void tinydsn_four_rows_1(const tinydsn_matrix *matrix, int32_t fo
             "3:\n\t" TINYDSN_FOUR_BY_TWO                                                                     \
             "ldr     %[a], %[end]\n\t"                                                                       \
             "cmp     %[x], %[a]\n\t"                                                                         \
-            "bne     2b\n\t"                                                                                 \
+            "bne     2b\n\t" TINYDSN_CUT_NEXT                                                                \
             finish                                                                                           \
             "cmp     %[q], %[a]\n\t"                                                                         \
             "bne     1b\n\t"                                                                                 \
@@ -228,7 +242,7 @@ TINYDSN_INLINE void tinydsn_four_rows_1(const tinydsn_matrix *matrix, int32_t fo
               [b0] "=&r"(b0), [b1] "=&r"(b1), [b2] "=&r"(b2), [b3] "=&r"(b3), [a] "=&r"(a), [b] "=&r"(b),    \
               [p] "=&r"(p), [q] "=&r"(q), [scale] "+m"(scale), [output] "+m"(output)                         \
             : [odd] "m"(odd), [packed] "m"(packed), [end] "m"(end), [stride] "m"(stride), [last] "m"(last),  \
-              [offset] "m"(last_operand)                                                                     \
+              [offset] "m"(last_operand) TINYDSN_CUT_OPERAND                                                 \
             : "cc", "memory");                                                                               \
     }
 
@@ -253,12 +267,15 @@ TINYDSN_INLINE void tinydsn_four_rows(const tinydsn_matrix *matrix, const int16_
     }
 #else
     for (int32_t n = 0; n < even; n++) {
-        const int8_t *const w = matrix->weights + (n >> 1) * 8 * fours + (n & 1) * 4;
+        const int8_t *const w =
+            matrix->weights + (n >> 1) * 8 * fours + (n & 1) * 4 + (n >> 1) * tinydsn_skip(matrix);
         tinydsn_four_rows_1(matrix, fours, n, w, 8, packed, how, output);
     }
 #endif
     if (even < matrix->channels) {
-        tinydsn_four_rows_1(matrix, fours, even, matrix->weights + even * 4 * fours, 4, packed, how, output);
+        const int8_t *const w = matrix->weights + even * 4 * fours + (even >> 1) * tinydsn_skip(matrix);
+        const int32_t step = TINYDSN_CUT && !tinydsn_alone(matrix, even) ? 8 : 4;
+        tinydsn_four_rows_1(matrix, fours, even, w, step, packed, how, output);
     }
 }
 

@@ -34,6 +34,16 @@ typedef struct {
 } tinydsn_matrix;
 
 /*
+ * The leading rows and columns of a matrix of `channels` channels. skip: bytes from the end of the columns of a pair
+ * of channels (not TINYDSN_INTERLEAVED: of one) to the next.
+ */
+typedef struct {
+    tinydsn_matrix matrix;
+    int32_t channels;
+    int32_t skip;
+} tinydsn_cut;
+
+/*
  * The same with 64-bit sums and any scale: ((sum * multiplier[n]) >> (14 - shift[n]) + 1) >> 1 with the Q15
  * multiplier of CMSIS-NN's REDUCE_MULTIPLIER. Weights are in natural order.
  */
@@ -68,6 +78,10 @@ void tinydsn_fully_connected_s16(const tinydsn_matrix *matrix, const int16_t *in
                                  int32_t row_stride, int16_t *scratch, int16_t *output);
 void tinydsn_fully_connected_s8(const tinydsn_matrix *matrix, const int8_t *input, int32_t rows,
                                 int32_t row_stride, int16_t *scratch, int8_t *output);
+void tinydsn_fully_connected_s16_cut(const tinydsn_cut *cut, const int16_t *input, int32_t rows,
+                                     int32_t row_stride, int16_t *scratch, int16_t *output);
+void tinydsn_fully_connected_s8_cut(const tinydsn_cut *cut, const int8_t *input, int32_t rows,
+                                    int32_t row_stride, int16_t *scratch, int8_t *output);
 void tinydsn_fully_connected_s16_s4(const tinydsn_matrix *matrix, const int16_t *input, int32_t rows,
                                     int32_t row_stride, int16_t *scratch, int16_t *output);
 void tinydsn_fully_connected_s8_s4(const tinydsn_matrix *matrix, const int8_t *input, int32_t rows,

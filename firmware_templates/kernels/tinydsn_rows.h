@@ -9,6 +9,24 @@
 
 #include "tinydsn_kernels.h"
 
+/* 1 in the kernels of matrices that are the leading rows and columns of larger ones (tinydsn_cut). */
+#ifndef TINYDSN_CUT
+#define TINYDSN_CUT 0
+#endif
+
+/* Bytes from the end of the columns of a pair of channels (not TINYDSN_INTERLEAVED: of one) to the next. */
+TINYDSN_INLINE int32_t tinydsn_skip(const tinydsn_matrix *matrix)
+{
+    return TINYDSN_CUT ? ((const tinydsn_cut *)matrix)->skip : 0;
+}
+
+/* Whether channel n has no second one beside it. */
+TINYDSN_INLINE int tinydsn_alone(const tinydsn_matrix *matrix, int32_t n)
+{
+    const int32_t channels = TINYDSN_CUT ? ((const tinydsn_cut *)matrix)->channels : matrix->channels;
+    return n == channels - 1 && (n & 1) == 0;
+}
+
 #if TINYDSN_INTERLEAVED
 #include "tinydsn_rows_dsp.h"
 #else

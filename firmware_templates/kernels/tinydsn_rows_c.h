@@ -18,7 +18,7 @@ TINYDSN_INLINE int32_t tinydsn_weight(const int8_t *row, int32_t bits, int32_t k
 TINYDSN_INLINE void tinydsn_multiply(const tinydsn_matrix *matrix, int32_t bits, int32_t wide, const void *input,
                                     int32_t rows, int32_t row_stride, tinydsn_finishing how, void *output)
 {
-    const int32_t columns = matrix->columns, bytes = (columns * bits + 7) / 8;
+    const int32_t columns = matrix->columns, bytes = (columns * bits + 7) / 8 + tinydsn_skip(matrix);
     for (int32_t row = 0; row < rows; row++) {
         for (int32_t n = 0; n < matrix->channels; n++) {
             const int8_t *w = matrix->weights + n * bytes;

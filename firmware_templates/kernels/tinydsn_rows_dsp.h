@@ -46,8 +46,9 @@ static TINYDSN_NOINLINE void tinydsn_single_channels(const tinydsn_matrix *matri
 {
     const int32_t words = tinydsn_whole(matrix->columns, bits) * bits / 32;
     for (int32_t n = first; n < matrix->channels; n++) {
-        const int alone = n == matrix->channels - 1 && (n & 1) == 0;
+        const int alone = tinydsn_alone(matrix, n);
         const int8_t *w = matrix->weights + (n >> 1) * 8 * words + (n & 1) * 4;
+        w += (n >> 1) * tinydsn_skip(matrix);
         const int32_t *scale = matrix->scales + 3 * n;
         int32_t sum = tinydsn_wrapping_sum(scale[0], start);
         if (bits == 4) {
@@ -67,7 +68,7 @@ TINYDSN_INLINE void tinydsn_one_row(const tinydsn_matrix *matrix, int32_t bits, 
     const int32_t start = bits == 4 ? tinydsn_nibble_bias(x, words) : 0;
     const int8_t *w = matrix->weights;
     const int32_t *scale = matrix->scales;
-    const int32_t last = ((uintptr_t)x & 3) ? 0 : matrix->channels & ~3;
+    const int32_t last = TINYDSN_CUT || ((uintptr_t)x & 3) ? 0 : matrix->channels & ~3;
     uint8_t *output = row;
     for (const int32_t *end = scale + 3 * last; scale < end; scale += 12) {
         int32_t sums[4];
@@ -99,7 +100,7 @@ TINYDSN_INLINE void tinydsn_two_rows(const tinydsn_matrix *matrix, const int16_t
     uint8_t *output = row;
     for (const int32_t *end = scale + 3 * (channels & ~1); scale < end; scale += 6) {
         int32_t sums[4] = {scale[0], scale[3], scale[0], scale[3]};
-        w = tinydsn_dot_2x2(words, x0, x1, w, sums);
+        w = tinydsn_dot_2x2(words, x0, x1, w, sums) + tinydsn_skip(matrix);
         uint8_t *const below = output + channels * (how.narrow ? 1 : 2);
         tinydsn_finish(scale, sums[0], how, output, 0);
         tinydsn_finish(scale + 3, sums[1], how, output, 1);

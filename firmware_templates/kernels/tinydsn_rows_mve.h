@@ -180,7 +180,7 @@ TINYDSN_INLINE void tinydsn_multiply(const tinydsn_matrix *matrix, int32_t bits,
                                     int32_t rows, int32_t row_stride, tinydsn_finishing how, void *output)
 {
     const int32_t columns = matrix->columns, channels = matrix->channels, block = wide ? 16 : 32;
-    const int32_t bytes = bits == 8 ? columns : (columns + block - 1) / block * (block / 2);
+    const int32_t bytes = bits == 8 ? columns + tinydsn_skip(matrix) : (columns + block - 1) / block * (block / 2);
     const int32_t size = how.narrow ? 1 : 2;
     for (int32_t row = 0; row < rows; row++) {
         const int32_t start = bits == 4 ? tinydsn_nibble_bias(input, columns, wide) : 0;

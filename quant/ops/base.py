@@ -64,6 +64,8 @@ class QuantizeRequest:
 
     ``inputs``/``outputs``: the tensors after type and scale were chosen (float constants still float32).
     ``constants``: float values of the inputs that are constants, by input index.
+    ``whole``: the operator and the float weight whose leading part this one's weight is, see
+    `quant.ops.linear.LEADING_OF`; its scales are that one's.
     """
 
     operator: Operator
@@ -71,6 +73,7 @@ class QuantizeRequest:
     outputs: tuple[Tensor, ...]
     constants: Mapping[int, np.ndarray]
     weight_bits: int
+    whole: tuple[Operator, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ LARGEST_WIDE_RATIO, LARGEST_NARROW_RATIO = 0.25, 0.5
 """Scales of sums, in the output's, from which kernels with 32-bit sums shift right only (16x8, int8)."""
 LARGEST_BIAS = 2**29
 """A bias takes at most a quarter of an int32 sum."""
+CUT = "cut"
+"""Attribute of operators that lowering has not linked yet: their weight was cut out of a larger parameter."""
+LEADING_OF = "leading_of"
+"""Attribute: the weight (a tensor's name) whose leading rows and columns are the operator's; they share its
+scales, so that flash can hold them once."""
 LEARNED_BITS, LEARNED_SCALE = "learned_bits", "learned_scale"
 """Attributes of float operators: scales of the weight's channels, and the width they were learned for."""
 
@@ -123,6 +128,16 @@ def learned_scales(operator: Operator, bits: int, channels: int) -> np.ndarray |
     return np.array(scale, np.float64)
 
 
+def leading_part(whole: np.ndarray, shape: Shape) -> np.ndarray | None:
+    """The leading rows of a weight [N, ...], and of a matrix [N, K] also the leading columns, as ``shape``;
+    None where it has not so many, or another form."""
+    if whole.ndim != len(shape) or any(size > most for size, most in zip(shape, whole.shape, strict=True)):
+        return None
+    if whole.ndim != 2 and whole.shape[1:] != tuple(shape[1:]):
+        return None
+    return whole[tuple(slice(size) for size in shape)]
+
+
 def upper_bits(bits: int, ratios: np.ndarray, wide: bool) -> int:
     """Left shift of weights of ``bits`` bits in their int8, with scales smaller by as much.
 
@@ -155,12 +170,22 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
     floor = np.abs(bias) / (input_scale * LARGEST_BIAS)
     # a ratio of at most 1 to the output's scale, which any width can requantize
     idle = min(1.0, output_scale / input_scale)
-    learned = learned_scales(operator, bits, len(bias))
-    values, scales = quantize_weights(weight, channel_axis, bits, floor, idle, learned)
+    ruling, weighed = (operator, weight) if request.whole is None else request.whole
+    rows = weighed.shape[channel_axis]
+    learned = learned_scales(ruling, bits, rows)
+    floor = np.pad(floor, (0, rows - len(floor)))
+
+    def integers(floor: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
+        found, scales = quantize_weights(weighed, channel_axis, bits, floor, idle, learned)
+        own = leading_part(found, weight.shape)
+        assert own is not None
+        return own, scales[: len(bias)]
+
+    values, scales = integers(floor)
     used = np.any(np.moveaxis(weight, channel_axis, 0).reshape(len(bias), -1), axis=1) | (bias != 0)
     moved = upper_bits(bits, np.array(scales)[used] * input_scale / output_scale, wide)
     if moved:
-        values, scales = quantize_weights(weight, channel_axis, bits, floor * 2**moved, idle, learned)
+        values, scales = integers(floor * 2**moved)
         values, scales = values << moved, tuple(scale / 2**moved for scale in scales)
     bias_scales = np.array([input_scale * scale for scale in scales])
     bias_values = np.round(bias / bias_scales).astype(bias_type)

@@ -14,9 +14,12 @@ from quant.convert import quantize
 from quant.frontend import FrontEnd
 from quant.gates import GatePattern
 from quant.graph import IntegerGraph
+from quant.ops.linear import LEADING_OF
 from quant.precision import PRESETS
 from quant.reference import Pipeline
 from tinydsn.audio.stft import analysis, features
+from tinydsn.codegen.call import CodeTarget
+from tinydsn.codegen.design import design
 from tinydsn.lowering import lower
 from tinydsn.models.slim import GATES, Slim, SlimConfig
 
@@ -32,7 +35,7 @@ PATTERNS = (GatePattern("learned"), GatePattern("cycle"), GatePattern("min"), *W
 @cache
 def integer() -> IntegerGraph:
     """A network in which several widths occur."""
-    config = SlimConfig(first=3, middle=4, channels=8, down=(8, 8), hidden=8, up=(8, 8), hold=HOLD)
+    config = SlimConfig(first=3, middle=4, channels=8, down=(16, 16), hidden=16, up=(16, 16), hold=HOLD)
     with torch.random.fork_rng():
         torch.manual_seed(2)
         network = Slim(config).eval()
@@ -49,6 +52,17 @@ def integer() -> IntegerGraph:
 @pytest.mark.parametrize("board", ["host", "mps2-an386", "mps3-an547"])
 def test_firmware_equals_the_reference_at_every_width(board: str, tmp_path: Path) -> None:
     assert_rising(equal_means(integer(), board, noise(FRAMES), PATTERNS, tmp_path), WIDTHS)
+
+
+def test_flash_holds_each_weight_once() -> None:
+    owners = [
+        item
+        for item in integer().operators()
+        if "weight_bits" in item.attributes and LEADING_OF not in item.attributes
+    ]
+    for target in (CodeTarget(), CodeTarget(dsp=True), CodeTarget(dsp=True, mve=True)):
+        arrays = design(integer(), target).arrays
+        assert sum(name.endswith("_weight") for name in arrays) == len(owners) == 25
 
 
 def test_integer_decisions_are_nested_and_held() -> None:

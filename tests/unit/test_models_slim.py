@@ -1,4 +1,4 @@
-"""The slimmable network: streaming equals whole clip, held decisions and states, cost, one branch a slice."""
+"""The slimmable network: streaming equals whole clip, held decisions and states, cost, one region a level."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.graph import Graph
+from quant.ops.linear import LEADING_OF
 from tinydsn.lowering import lower
 from tinydsn.models.kinds import kind_of, make_network
-from tinydsn.models.slim import GATES, SHARES, WIDTHS, Slim, SlimConfig
+from tinydsn.models.slim import EIGHTHS, GATES, WIDTHS, Slim, SlimConfig
 from tinydsn.nn import Gating
 
 FRAMES = 42
@@ -40,9 +41,9 @@ def clip(config: SlimConfig = SMALL, seed: int = 1) -> Tensor:
     return torch.rand(1, FRAMES, config.bins) * torch.rand(1, FRAMES, 1) * 3
 
 
-def stream(model: Slim, frames: Tensor) -> Tensor:
-    step = model.streaming()
-    with torch.no_grad():
+def stream(model: Slim, frames: Tensor, step: nn.Module | None = None) -> Tensor:
+    step = step or model.streaming()
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         return torch.stack([step(frame).clone() for frame in frames])
 
 
@@ -52,9 +53,9 @@ def lowered(model: Slim) -> Graph:
     return lower(step, torch.zeros(model.config.bins))
 
 
-@pytest.mark.parametrize("config", [SMALL, SlimConfig()])
-def test_streaming_equals_whole_clip(config: SlimConfig) -> None:
-    model, frames = network(config), clip(config)
+@pytest.mark.parametrize(("config", "count"), [(SMALL, FRAMES), (SlimConfig(), 8)])
+def test_streaming_equals_whole_clip(config: SlimConfig, count: int) -> None:
+    model, frames = network(config), clip(config)[:, :count]
     with torch.no_grad():
         whole = model(frames)
     assert torch.equal(whole.gates, (whole.logits > 0).float())
@@ -81,10 +82,10 @@ def test_noise_of_the_training_gate_is_held_too() -> None:
     assert (gates[:, 2:] <= gates[:, 1:-1]).all()
 
 
-def test_a_closed_slice_holds_its_state() -> None:
+def test_a_closed_group_holds_its_state() -> None:
     model = network()
     step, frames = model.streaming(), clip()[0]
-    with torch.no_grad():
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         model.policy.head.weight.zero_()
         model.policy.head.bias.copy_(torch.tensor([1.0, 1.0, -1.0]))
         for frame in frames[: SMALL.hold]:
@@ -100,28 +101,49 @@ def test_a_closed_slice_holds_its_state() -> None:
 def test_a_width_is_a_prefix_of_the_wider_one() -> None:
     config, model = SlimConfig(), Slim()
     static, gated = model.macs()
-    assert (static + sum(gated)) * 62.5e-6 == pytest.approx(7.667, abs=1e-3)
-    assert [config.cut(16), config.cut(24)] == [(2, 2, 4, 8), (3, 3, 6, 12)]
-    assert sum(SHARES) == 8 and model.gates == GATES == ("decide", *WIDTHS)
+    assert (static + sum(gated)) * 62.5e-6 == pytest.approx(7.969, abs=1e-3)
+    assert [config.widths(16), config.groups(32)] == [(2, 4, 8, 16), (4, 4, 8, 16)]
+    assert EIGHTHS == (1, 2, 4, 8) and model.gates == GATES == ("decide", *WIDTHS)
     assert sum(cost.macs for cost in model.costs()) == static + sum(gated)
     frames = clip(config)
     with torch.no_grad():
         masks = [model(frames, Gating(forced=torch.tensor(row))).mask for row in PREFIXES]
-        for part in ("down1", "down2", "recurrence", "up1", "up2"):
-            for value in getattr(model, part).parts[3].parameters():
+        for name in ("down1", "down2", "up1", "up2"):
+            pair = getattr(model, name)
+            for value in (pair.first.weight[8:], pair.first.bias[8:], pair.second.weight[:, 8:]):
                 value.add_(1.0)
+            pair.second.bias[3].add_(1.0)
+        for value in (*model.recurrence.groups[3].parameters(), model.recurrence.output.weight[:, 16:]):
+            value.add_(1.0)
         again = [model(frames, Gating(forced=torch.tensor(row))).mask for row in PREFIXES]
     same = [torch.equal(a, b) for a, b in zip(masks, again, strict=True)]
     assert same == [True, True, True, False]
 
 
+def test_each_level_has_a_bias_of_its_own() -> None:
+    model, frames = network(), clip()[:, :5]
+    for level, row in enumerate(PREFIXES):
+        step = model.streaming()
+        with torch.no_grad():
+            model.down1.second.bias[1:].uniform_(-1, 1)
+            whole = model(frames, Gating(forced=torch.tensor(row))).mask[0]
+        step._gates = lambda _, level=level: torch.tensor([1.0 if k < level else -1.0 for k in range(3)])
+        assert (stream(model, frames[0], step) - whole).abs().max() < TOLERANCE
+
+
 PREFIXES = [[1.0] * (1 + width) + [0.0] * (3 - width) for width in range(4)]
 
 
-def test_lowering_makes_a_region_a_gated_slice() -> None:
+def test_lowering_makes_a_region_a_level() -> None:
     graph = lowered(network())
     assert graph.gates == len(GATES)
-    assert [sum(branch.gate == gate for branch in graph.branches) for gate in range(4)] == [1, 5, 5, 5]
+    found = [(branch.gate, branch.inverted, branch.unless and branch.unless[0]) for branch in graph.branches]
+    ladder = [(1, True, None), (1, False, 2), (2, False, 3), (3, False, None)]
+    groups = [(gate, False, None) for gate in (1, 2, 3)]
+    assert found == [(0, False, None), *ladder, *groups, *ladder]
+    parts = [item.attributes.get(LEADING_OF) for item in graph.operators() if item.name.startswith("up1.")]
+    assert parts.count("up1.first.weight") == parts.count("up1.second.weight") == 3
+    assert len(parts) == 8
 
 
 def test_a_static_sibling_has_whole_blocks() -> None:

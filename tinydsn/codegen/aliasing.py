@@ -238,7 +238,8 @@ def _usage(graph: Graph) -> Usage:
             for name in step.writes:
                 usage.defined.setdefault(name, step.index)
     for index, branch in branch_entries(program):
-        usage.reads.setdefault(branch.predicate, []).append(index)
+        for condition in branch.conditions:
+            usage.reads.setdefault(condition.predicate, []).append(index)
         join = next(s.index for s in program if s.kind == "join" and s.branch is branch)
         usage.entries[join] = index
     return usage

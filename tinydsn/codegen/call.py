@@ -57,12 +57,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Request:
-    """Everything an emitter may look at. ``prefix`` starts the names of the operator's arrays."""
+    """Everything an emitter may look at. ``prefix`` starts the names of the operator's arrays; ``prefixes``
+    has that of each operator of the graph."""
 
     operator: Operator
     graph: IntegerGraph
     target: CodeTarget
     prefix: str
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
     def input(self, index: int = 0) -> Tensor:
         """Tensor of an input."""

@@ -116,9 +116,10 @@ def constant_arrays(graph: IntegerGraph, target: CodeTarget) -> list[tuple[str, 
 
 def _calls(graph: IntegerGraph, target: CodeTarget, short: Mapping[str, str]) -> dict[str, Call]:
     calls = {}
+    prefixes = {operator.name: f"tinydsn_{short[operator.name]}" for operator in graph.operators()}
     for operator in graph.operators():
         if operator.kind not in SILENT and view_offset(operator, graph) is None:
-            request = Request(operator, graph, target, f"tinydsn_{short[operator.name]}")
+            request = Request(operator, graph, target, prefixes[operator.name], prefixes)
             calls[operator.name] = emitter(request)(request)
     return calls
 
@@ -216,6 +217,6 @@ def check_interface(graph: IntegerGraph) -> None:
                 f"graph {graph.name!r}: tensor {tensor.name!r} is {tensor.dtype} of {tensor.size} elements "
                 f"(must be int16 of {wanted})"
             )
-    numbers = sorted({branch.gate for branch in graph.branches})
+    numbers = sorted({item.gate for branch in graph.branches for item in branch.conditions})
     if numbers and (numbers[-1] >= MAX_GATES or numbers != list(range(len(numbers)))):
         raise GraphError(f"graph {graph.name!r} has gates {numbers} (must be 0, 1, ..., below {MAX_GATES})")

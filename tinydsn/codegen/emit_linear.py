@@ -8,10 +8,12 @@ kernel with 64-bit sums.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from quant.errors import BoardError, GraphError
+from quant.ops.linear import LEADING_OF
 from tinydsn.codegen import emit_cmsis
 from tinydsn.codegen.call import Call, Request
 from tinydsn.codegen.emit_packed import packed_call
@@ -98,7 +100,8 @@ def _fully_connected(request: Request) -> Call:
     window, suffix = window_of(request), _suffix(request)
     bits = kernel_bits(request)
     kernel = f"tinydsn_fully_connected_{suffix}" + ("_s4" if bits == 4 else "")
-    values, arrays = matrix_of(request, window.channels, bits)
+    values, arrays = shared(request, matrix_of(request, window.channels, bits))
+    kernel += "_cut" if "cut" in values else ""
     whole, rows = whole_columns(window.channels, bits, request.target), window.out[1]
     # four rows are packed; fewer, and widened ones, are copied where they do not fit
     packed = bits == 8 and rows >= 4
@@ -130,7 +133,7 @@ def _conv2d(request: Request) -> Call:
     window, suffix = window_of(request), _suffix(request)
     whole = -(-window.elements // 4) * 4
     columns = whole_columns(window.elements, 8, request.target)
-    values, arrays = matrix_of(request, columns if suffix == "s16" else window.elements)
+    values, arrays = shared(request, matrix_of(request, columns if suffix == "s16" else window.elements))
     windows = 4 if request.target.interleaved else 2
     gathered = windows * whole * (2 if suffix == "s16" else 1)
     widened = 8 * whole if suffix == "s8" and request.target.interleaved else 0
@@ -142,6 +145,54 @@ def _conv2d(request: Request) -> Call:
         scratch=gathered + widened,
         packed=PACKED,
     )
+
+
+def shared(
+    request: Request, own: tuple[dict[str, object], tuple[Array, ...]]
+) -> tuple[dict[str, object], tuple[Array, ...]]:
+    """Values and arrays of `matrix_of` with the weights of the operator whose weight begins with this one's.
+
+    ``cut`` among the values: the rows do not follow each other there, and the kernel is told the channels in
+    flash and the bytes from the end of a pair of channels (interleaved), or of a channel, to the next.
+    """
+    owner = whole_of(request)
+    if owner is None:
+        return own
+    (values, (weight, scales)), target = own, request.target
+    (rows, columns), (used, needed) = weight_rows(owner).shape, weight_rows(request).shape
+    if request.operator.kind == "conv2d":
+        weight = matrix_of(owner, int(values["columns"]))[1][0]  # type: ignore[call-overload]
+        columns = needed
+    else:
+        weight = matrix_of(owner, columns)[1][0]
+    skip = whole_columns(columns, 8, target) - whole_columns(needed, 8, target)
+    odd = target.interleaved and used % 2 == 1 and used < rows
+    cut = {"cut": {"channels": rows, "skip": skip * (2 if target.interleaved else 1)}} if skip or odd else {}
+    names = {**values["names"], "weight": weight.name}  # type: ignore[dict-item]
+    return {**values, **cut, "names": names}, (weight, scales)
+
+
+def whole_of(request: Request) -> Request | None:
+    """The operator whose weights in flash this one can read the leading part of, or None: then its weights
+    are stored on their own.
+
+    Integers and layout must be the same; the kernels of convolutions take whole pairs of channels. Weights
+    of fewer than 8 bits are packed in one piece.
+    """
+    name = request.operator.attributes.get(LEADING_OF)
+    kind = request.operator.kind
+    readers = (item for item in request.graph.operators() if name and name in item.inputs[1:2])
+    found = next((item for item in readers if item.kind == kind and item.name in request.prefixes), None)
+    if found is None:
+        return None
+    owner = replace(request, operator=found, prefix=request.prefixes[found.name])
+    plain = all(stored_bits(item) == 8 and narrow_is_proven(item) for item in (request, owner))
+    if not plain or request.output.dtype != owner.output.dtype:
+        return None
+    rows, whole = weight_rows(request), weight_rows(owner)
+    pairs = not request.target.interleaved or len(rows) % 2 == 0 or len(rows) == len(whole)
+    same = np.array_equal(whole[: len(rows), : rows.shape[1]], rows)
+    return owner if same and (pairs or kind == "fully_connected") else None
 
 
 def _depthwise(request: Request) -> Call:

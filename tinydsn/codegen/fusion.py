@@ -73,7 +73,8 @@ def surroundings(graph: IntegerGraph, target: CodeTarget) -> Surroundings:
             readers.setdefault(name, []).append(operator)
     kept = {*graph.outputs, *(name for s in graph.states for name in (s.tensor, s.next))}
     for branch in graph.branches:
-        kept |= {branch.predicate, *(name for o in branch.outputs for name in (o.taken, o.held))}
+        kept |= {condition.predicate for condition in branch.conditions}
+        kept |= {name for o in branch.outputs for name in (o.taken, o.held)}
     found = {name: tuple(operators) for name, operators in readers.items()}
     return Surroundings(graph, target, writer, found, graph.region_of(), frozenset(kept))
 

@@ -284,7 +284,11 @@ def _branch(made: Design, branch: Branch) -> list[str]:
         elif not made.plan.same_place(output.held, output.tensor):
             skipped.append(f"        {_copy(made, output.tensor, output.held)}")
     head = [f"    /* {comment_safe(branch.name)} */"]
-    head.append(f"    if (take(ctx, {branch.gate}, *{made.pointer(branch.predicate)})) {{")
+    parts = [
+        f"{'' if item.opened else '!'}take(ctx, {item.gate}, *{made.pointer(item.predicate)})"
+        for item in branch.conditions
+    ]
+    head.append(f"    if ({' && '.join(parts)}) {{")
     return [*head, *taken, *(["    } else {", *skipped] if skipped else []), "    }"]
 
 

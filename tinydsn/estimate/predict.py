@@ -91,7 +91,7 @@ def _sum(table: CostTable, made: Design, keys: Mapping[str, CostKey], usage: Seq
     total = runtime.fixed + sum(cost * share for cost, share in zip(runtime.gates, usage, strict=True))
     for name, branch in made.graph.region_of().items():
         if name in keys:
-            total += _known(table, keys[name]) * (1.0 if branch is None else usage[branch.gate])
+            total += _known(table, keys[name]) * (1.0 if branch is None else branch.share(usage))
     return total + sum(_known(table, key) for key in _front(made, table.board))
 
 

@@ -154,15 +154,18 @@ class _Writer:
             WRITERS[call.template](self, operator, call)
 
     def _branch(self, branch: Branch) -> None:
-        self.record("branch", branch.gate, self.place(branch.predicate), 0)
-        to_else = len(self.words) - 1
+        to_else = []
+        for item in branch.conditions:
+            self.record("branch", item.gate, self.place(item.predicate), int(item.opened), 0)
+            to_else.append(len(self.words) - 1)
         for operator in branch.body:
             self.operator(operator)
         for output in branch.outputs:
             self._copy(output.tensor, output.taken)
         self.record("jump", 0)
         to_end = len(self.words) - 1
-        self.words[to_else] = len(self.words)
+        for word in to_else:
+            self.words[word] = len(self.words)
         for output in branch.outputs:
             if output.skip == "zero":
                 zero = int(real_zero(self.graph, output.tensor).flat[0])
@@ -218,6 +221,9 @@ def _linear(writer: _Writer, operator: Operator, call: Call) -> None:
         _wide_s8(writer, operator, x, y)
         return
     places = _arrays(writer, operator, call)
+    if "cut" in values:
+        rows = weight_rows(writer.request(operator)).astype(np.int8)
+        places["weight"] = writer.constant(f"cut {operator.name}", rows)
     sizes = [values[name] for name in ("columns", "channels", "low", "high")]
     if values["variant"] == "wide":
         places_in_order = [places[name] for name in ("weight", "bias", "multiplier", "shift")]

@@ -26,10 +26,14 @@ class Ref:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A value known now: a parameter, a buffer that never changes, or what torch computed from such."""
+    """A value known now: a parameter, a buffer that never changes, or what torch computed from such.
+
+    ``cut``: it was sliced out of a larger one, which it may share its place in flash with.
+    """
 
     name: str
     value: torch.Tensor
+    cut: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -44,11 +48,16 @@ class Constant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``source > threshold``, element by element, or of one element when ``index`` is given."""
+    """``source > threshold``, element by element, or of one element when ``index`` is given.
+
+    ``inverted``: ``<=`` instead. ``unless``: a second one that must not hold.
+    """
 
     source: Ref
     threshold: float
     index: int | None = None
+    inverted: bool = False
+    unless: Comparison | None = None
 
     @property
     def shape(self) -> Shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,22 +18,33 @@ from tinydsn.lowering.names import common_path, join
 
 _COND = "torch.cond"
 _GATE = "logits[k] > threshold, as the predicate of torch.cond"
+_STEP = "torch.logical_and(logits[k] > threshold, logits[k + 1] <= threshold)"
 _SKIPPED = "torch.zeros_like(...) or operand.clone() for each output of the skipped function"
 
 Run = Callable[[torch.fx.Graph, Sequence[Value]], list[Value]]
 
 
-def compare(call: Call, selected: tuple[Value, int] | None) -> Comparison:
-    """``x > threshold``; ``selected`` is (logits, k) where x is written ``logits[k]``."""
+def compare(call: Call, selected: tuple[Value, int] | None, inverted: bool) -> Comparison:
+    """``x > threshold``, or ``<=`` where ``inverted``; ``selected`` is (logits, k) where x is written
+    ``logits[k]``."""
     other = call["other"]
     if isinstance(other, Constant) and other.value.numel() == 1:
         other = float(other.value)
     if not isinstance(other, (int, float)):
         raise call.refuse("the threshold is not a constant", _GATE)
     if selected is not None and isinstance(selected[0], Ref):
-        return Comparison(selected[0], float(other), selected[1])
+        return Comparison(selected[0], float(other), selected[1], inverted)
     source = call.ref("self")
-    return Comparison(source, float(other), 0 if source.shape in ((), (1,)) else None)
+    return Comparison(source, float(other), 0 if source.shape in ((), (1,)) else None, inverted)
+
+
+def both(call: Call) -> Comparison:
+    """``logical_and`` of an open gate and a closed one: a step of a ladder of gates."""
+    first, second = call["self"], call["other"]
+    gates = isinstance(first, Comparison) and isinstance(second, Comparison)
+    if not gates or first.unless or second.unless or first.inverted or not second.inverted:
+        raise call.refuse("operands that are not an open gate and a closed one", _STEP)
+    return replace(first, unless=replace(second, inverted=False))
 
 
 def lower_cond(
@@ -47,7 +59,12 @@ def lower_cond(
     if builder.in_branch:
         raise refuse(_COND, where, "a torch.cond inside a torch.cond", "gated regions side by side")
     operands = list(arguments[3])
-    gate, predicate = _gate(builder, arguments[0], where)
+    decision = arguments[0]
+    gate, predicate = _gate(builder, decision, where)
+    inverted, unless = False, None
+    if isinstance(decision, Comparison):
+        inverted = decision.inverted
+        unless = _gate(builder, decision.unless, where) if decision.unless else None
     outer_path = builder.path
     builder.path = _region_path(operands, graphs[0], outer_path, gate)
     skipped, skipped_work = _run_body(builder, graphs[1], operands, run)
@@ -60,7 +77,8 @@ def lower_cond(
         result = builder.tensor(builder.names.unique(f"{region}.out{index}"), value.shape)
         outputs.append(_output(builder, result, value, idle, where))
         results.append(result)
-    builder.append_branch(Branch(region, gate, predicate, tuple(body), tuple(outputs)))
+    made = Branch(region, gate, predicate, tuple(body), tuple(outputs), inverted, unless)
+    builder.append_branch(made)
     builder.path = outer_path
     return list(results)
 
@@ -71,6 +89,8 @@ def _gate(builder: Builder, predicate: object, where: str) -> tuple[int, str]:
         raise refuse(_COND, where, "its predicate is not a comparison of a logit", _GATE)
     if predicate.index is None:
         raise refuse(_COND, where, f"its predicate has shape {predicate.shape} (must be one decision)", _GATE)
+    index, threshold = predicate.index, predicate.threshold
+    predicate = Comparison(predicate.source, threshold, index)
     if predicate in builder.gates:
         return builder.gates[predicate]
     source = predicate.source
@@ -79,7 +99,6 @@ def _gate(builder: Builder, predicate: object, where: str) -> tuple[int, str]:
     bit = len(builder.gates)
     if bit == MAX_GATES:
         raise refuse(_COND, where, f"more than {MAX_GATES} gates", "one gate for several regions")
-    index, threshold = predicate.index, predicate.threshold
     tensor = builder.emit("gate", source, path=f"gate{bit}", index=index, threshold=threshold)
     builder.gates[predicate] = (bit, tensor.name)
     return builder.gates[predicate]

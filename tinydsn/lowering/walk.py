@@ -12,7 +12,7 @@ import torch
 from quant.errors import GraphError
 from tinydsn.lowering.builder import Builder, Comparison, Constant, Ref, Value
 from tinydsn.lowering.call import Call
-from tinydsn.lowering.control import compare, lower_cond
+from tinydsn.lowering.control import both, compare, lower_cond
 from tinydsn.lowering.handlers import HANDLERS
 from tinydsn.lowering.hints import refuse
 from tinydsn.lowering.names import join, module_path, parametrized, source_line
@@ -87,8 +87,10 @@ class Walk:
         if not changing or (name in _BY_SHAPE and changing == [arguments["self"]]):
             return self._compute(node, target, values)
         call = Call(str(target), arguments, _shape_of(node), self.builder, where)
-        if name == "gt":
-            return compare(call, _selected(node, values))
+        if name in ("gt", "le"):
+            return compare(call, _selected(node, values), inverted=name == "le")
+        if name == "logical_and":
+            return both(call)
         handler = HANDLERS.get(name)
         if handler is None:
             raise refuse(str(target), where)
@@ -106,7 +108,10 @@ class Walk:
             result = target(*positional, **keywords)
         if isinstance(result, (tuple, list)):
             return tuple(Constant(name, item) for item in result)
-        return Constant(name, result)
+        cut = target is torch.ops.aten.slice.Tensor and result.shape != positional[0].shape
+        cut = cut or any(value.cut for value in _flat(arguments) if isinstance(value, Constant))
+        # what was cut off a parameter leaves the parameter's own name free
+        return Constant(f"{name}_cut" if cut and not name.endswith("_cut") else name, result, cut)
 
 
 def _bind(node: torch.fx.Node, target: Any, values: Environment) -> dict[str, Any]:

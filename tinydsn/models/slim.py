@@ -7,8 +7,8 @@ frames. Blocks, sizes and the router's form are this project's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,13 @@ from tinydsn.nn.depth import (
     tick_ring,
 )
 from tinydsn.nn.gate import kept
-from tinydsn.nn.slim import SlimDown, SlimRecurrence, SlimUp
+from tinydsn.nn.ladder import at_level
+from tinydsn.nn.slim import SlimPair, SlimRecurrence
 
 WIDTHS = ("quarter", "half", "whole")
-"""Gate k of these opens the slices that bring the utilisation to ``WIDTHS[k]``; without them it is 1/8."""
-SHARES = (1, 1, 2, 4)
-"""Eighths of the full width that each slice adds: 1/8, 1/4, 1/2 and all of it."""
+"""Gate k of these brings the utilisation to ``WIDTHS[k]``; without them it is 1/8."""
+EIGHTHS = (1, 2, 4, 8)
+"""Of the full width, at each level."""
 DECIDE = "decide"
 GATES = (DECIDE, *WIDTHS)
 
@@ -60,14 +61,14 @@ class SlimConfig:
     first: int = 8
     middle: int = 12
     channels: int = 16
-    down: tuple[int, int] = (16, 24)
+    down: tuple[int, int] = (16, 16)
     hidden: int = 32
-    up: tuple[int, int] = (16, 8)
+    up: tuple[int, int] = (16, 16)
     kernel: int = 3
     hold: int = 4
     gated: bool = True
     policy_bands: int = 16
-    policy_hidden: int = 16
+    policy_hidden: int = 12
     policy_bias: float = 2.0
 
     def __post_init__(self) -> None:
@@ -82,8 +83,8 @@ class SlimConfig:
                 raise ConfigError(f"SlimConfig.{name} is {getattr(self, name)} (must be two widths)")
         for name in ("channels", "hidden", "down", "up") if self.gated else ():
             value = getattr(self, name)
-            if any(width % sum(SHARES) for width in (value if isinstance(value, tuple) else (value,))):
-                raise ConfigError(f"SlimConfig.{name} is {value} (must be multiples of {sum(SHARES)})")
+            if any(width % EIGHTHS[-1] for width in (value if isinstance(value, tuple) else (value,))):
+                raise ConfigError(f"SlimConfig.{name} is {value} (must be multiples of {EIGHTHS[-1]})")
         if self.bins % 16 or self.bins % self.policy_bands:
             raise ConfigError(
                 f"SlimConfig.bins is {self.bins} (must be a multiple of 16 and of policy_bands, "
@@ -94,9 +95,14 @@ class SlimConfig:
         if self.hold < 2:
             raise ConfigError(f"SlimConfig.hold is {self.hold} (must be at least 2 frames)")
 
-    def cut(self, width: int) -> tuple[int, ...]:
-        """The slices of a width: one for each of `SHARES`, or the whole without gates."""
-        return tuple(width * share // sum(SHARES) for share in SHARES) if self.gated else (width,)
+    def widths(self, width: int) -> tuple[int, ...]:
+        """A width at each level; the whole without gates."""
+        return tuple(width * share // EIGHTHS[-1] for share in EIGHTHS) if self.gated else (width,)
+
+    def groups(self, width: int) -> tuple[int, ...]:
+        """What each level adds to a width."""
+        widths = self.widths(width)
+        return tuple(wide - narrow for narrow, wide in zip((0, *widths[:-1]), widths, strict=True))
 
 
 class Slim(MaskNetwork):
@@ -116,28 +122,28 @@ class Slim(MaskNetwork):
         self.policy = (
             Policy(c.bins, c.policy_bands, c.policy_hidden, len(WIDTHS), c.policy_bias) if c.gated else None
         )
-        self.first = nn.Conv2d(1, c.first, (2, 5), (1, 4), (0, 1))
-        self.down1 = SlimDown(c.first, c.cut(c.down[0]), c.middle, c.kernel)
-        self.down2 = SlimDown(c.middle, c.cut(c.down[1]), c.channels, c.kernel)
-        self.recurrence = SlimRecurrence(c.cut(c.channels), c.cut(c.hidden))
-        self.up1 = SlimUp(c.channels, c.cut(c.up[0]), c.middle, c.kernel)
-        self.up2 = SlimUp(c.middle, c.cut(c.up[1]), c.first, c.kernel)
+        self.first = frequency_conv(4, c.first, c.kernel)
+        self.down1 = SlimPair(c.first, c.widths(c.down[0]), c.middle, c.kernel, 2)
+        self.down2 = SlimPair(c.middle, c.widths(c.down[1]), c.channels, c.kernel, 2)
+        self.recurrence = SlimRecurrence(c.channels, c.widths(c.hidden))
+        self.up1 = SlimPair(c.channels, c.widths(c.up[0]), 2 * c.middle, c.kernel)
+        self.up2 = SlimPair(c.middle, c.widths(c.up[1]), 2 * c.first, c.kernel)
         self.last = frequency_conv(c.first, 4, c.kernel)
 
     def forward(self, features: Tensor, gating: Gating | None = None) -> MaskOutput:
         """Whole clips from a zero state: features ``[batch, frames, bins]`` (compressed magnitudes)."""
+        on: tuple[Tensor, ...] = ()
         if self.policy is None:
             logits = states = gates = features.new_zeros(*features.shape[:2], 0)
-            on: tuple[Tensor | None, ...] = ()
         else:
             logits, states = self.policy(features)
             logits, gates = self._decided(logits, gating or Gating())
-            on = gates[..., 1:].unbind(-1)
-        padded = nn.functional.pad(features, (0, 0, 1, 0)).unsqueeze(-1)
-        first = torch.relu(conv_columns(self.first, padded))
-        middle = self.down1(first, on)
-        core = self.recurrence(self.down2(middle, on), on)
-        wide = self.up2(self.up1(core, middle, on), first, on)
+            on = torch.cumprod(gates[..., 1:], -1).unbind(-1)
+        first = torch.relu(conv_columns(self.first, features.unflatten(-1, (-1, 4))))
+        middle = torch.relu(self.down1(first, on))
+        core = self.recurrence(torch.relu(self.down2(middle, on)), on)
+        wide = torch.relu(shuffled(self.up1(core, on)) + middle)
+        wide = torch.relu(shuffled(self.up2(wide, on)) + first)
         mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
         return MaskOutput(mask, gates, logits, states)
 
@@ -166,15 +172,16 @@ class Slim(MaskNetwork):
             head = self.policy.head.weight.numel()
             costs += [Cost("policy", None, self.policy.macs() - head), Cost("policy", DECIDE, head)]
         blocks = {
-            "down1": self.down1.macs(quarter),
-            "down2": self.down2.macs(eighth),
+            "down1": self.down1.macs(eighth),
+            "down2": self.down2.macs(core),
             "recurrence": self.recurrence.macs(core),
             "up1": self.up1.macs(core),
             "up2": self.up2.macs(eighth),
         }
-        for name, parts in blocks.items():
-            gates = (None, *WIDTHS)[: len(parts)]
-            costs += [Cost(name, gate, macs) for gate, macs in zip(gates, parts, strict=True)]
+        for name, levels in blocks.items():
+            gates = (None, *WIDTHS)[: len(levels)]
+            adds = [wide - narrow for narrow, wide in zip((0, *levels[:-1]), levels, strict=True)]
+            costs += [Cost(name, gate, macs) for gate, macs in zip(gates, adds, strict=True)]
         return (*costs, Cost("last", None, quarter * self.last.weight.numel()))
 
     def levels(self) -> tuple[tuple[int, ...], ...]:
@@ -189,7 +196,6 @@ class SlimStep(nn.Module):
     decides (gate ``decide``, every ``hold``-th) the router's head runs; in the others its logits are held.
     """
 
-    previous: Tensor
     policy_state: Tensor | None
     held: Tensor | None
     ring: Tensor | None
@@ -204,9 +210,9 @@ class SlimStep(nn.Module):
         self.recurrence = network.recurrence
         self.up1, self.up2 = network.up1, network.up2
         self.last = network.last
-        self.register_buffer("previous", torch.zeros(1, c.bins), persistent=False)
-        self.sizes = c.cut(c.hidden)
-        for index, width in enumerate(self.sizes):
+        self.inner = ((2, c.middle), (4, c.channels))
+        self.groups = c.groups(c.hidden)
+        for index, width in enumerate(self.groups):
             self.register_buffer(f"state{index}", torch.zeros(c.bins // 16, width), persistent=False)
         # What may be None comes last: torch.export counts it, and looks beyond its inputs for what follows.
         policy_state = torch.zeros(1, c.policy_hidden) if c.gated else None
@@ -228,29 +234,63 @@ class SlimStep(nn.Module):
     def _keep(self, state: Tensor, held: Tensor) -> Tensor:
         return held.clone()
 
-    def _gates(self, frame: Tensor) -> Sequence[Tensor | None]:
-        """A boolean scalar for each gated slice, none without gates; the router's states go on."""
+    def _gates(self, frame: Tensor) -> Tensor | None:
+        """The logits of the gated levels, none without gates; the router's states go on."""
         if self.policy is None or self.policy_state is None or self.held is None or self.ring is None:
-            return ()
+            return None
         state = self.policy.listen(frame, self.policy_state)
         held = torch.cond(self.ring[0] > 0, self._decide, self._keep, (state, self.held))
         self.policy_state.copy_(state)
         self.held.copy_(held)
         self.ring.copy_(next_ring(self.ring))
-        return [held[index] > 0 for index in range(len(WIDTHS))]
+        return held
 
     def forward(self, frame: Tensor) -> Tensor:
         """The mask ``[bins]`` of one frame ``[bins]``."""
-        on = self._gates(frame)
-        row = frame.unsqueeze(0)
-        pair = torch.cat([self.previous, row], 0).unsqueeze(0).unsqueeze(0)
-        first = torch.relu(self.first(pair)).permute(0, 2, 3, 1).squeeze(0).squeeze(0)
-        middle = self.down1.step(first, on)
-        states = [self.get_buffer(f"state{index}") for index in range(len(self.sizes))]
-        core, after = self.recurrence.step(self.down2.step(middle, on), states, on)
-        wide = self.up2.step(self.up1.step(core, middle, on), first, on)
+        logits = self._gates(frame)
+        first = torch.relu(conv_columns(self.first, frame.view(-1, 4)))
+        inner = [first.new_zeros(len(first) // part, width) for part, width in self.inner]
+        middle, core = at_level(logits, self._encoded, (inner[0], inner[1]), (first,))
+        after = self._listened(core, logits)
+        outer = torch.zeros_like(first)
+        (wide,) = at_level(logits, self._decoded, (outer,), (core, middle, first, *after))
         mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
-        self.previous.copy_(row)
-        for state, new in zip(states, after, strict=True):
-            state.copy_(new)
+        for index, state in enumerate(after):
+            self.get_buffer(f"state{index}").copy_(state)
         return mask
+
+    def _encoded(self, first: Tensor, level: int) -> tuple[Tensor, ...]:
+        """What goes around and into the recurrence, of one frame at a level."""
+        middle = torch.relu(self.down1.step(first, level))
+        return middle, torch.relu(self.down2.step(middle, level))
+
+    def _listened(self, core: Tensor, logits: Tensor | None) -> list[Tensor]:
+        """The next states of all groups; that of a closed one is held."""
+        after = []
+        for group in range(len(self.groups)):
+            state = self.get_buffer(f"state{group}")
+            run = partial(self.recurrence.listen, group=group)
+            if logits is not None and group:
+                state = torch.cond(logits[group - 1] > 0, run, _held, (core, state))
+            else:
+                state = run(core, state)
+            after.append(state)
+        return after
+
+    def _decoded(
+        self, core: Tensor, middle: Tensor, first: Tensor, *states: Tensor, level: int
+    ) -> tuple[Tensor, ...]:
+        """The columns behind the decoder, of one frame at a level."""
+        core = self.recurrence.step(core, states, level)
+        wide = torch.relu(shuffled(self.up1.step(core, level)) + middle)
+        return (torch.relu(shuffled(self.up2.step(wide, level)) + first),)
+
+
+def shuffled(columns: Tensor) -> Tensor:
+    """``[..., P, 2 * channels]`` as twice the positions."""
+    return columns.reshape(*columns.shape[:-2], 2 * columns.shape[-2], columns.shape[-1] // 2)
+
+
+def _held(core: Tensor, state: Tensor) -> Tensor:
+    """A group's state in a frame that does not run it."""
+    return state.clone()

@@ -250,6 +250,9 @@ def _region(
     body = sorted(columns[functions[op.name]] for op in branch.body if functions[op.name] in columns)
     if not body:
         return 0.0, 0.0, 0.0
+    if not branch.plain:
+        more = _sum(on, body) - _sum(off, body)
+        return more, more, 0.0
     operators, work = on.operators, _sum(on, body)
     behind = body[-1] + 1
     next_off = next((i for i in range(behind, operators) if off.table[i].any()), operators)

@@ -45,7 +45,8 @@ class GateRow:
     adds: with all gates on against all off, as far as it belongs to this region. operators: the part of it
     that the region's operators execute; the rest are calls, branches and copies. skipped: what the runtime
     executes between the operators on both sides of the region when all gates are off, beyond what it executes
-    between any two operators. Regions with no operator between them share what lies between their neighbours.
+    between any two operators. Of regions that replace each other only the operators count, with all gates on
+    less those with all off. Regions with no operator between them share what lies between their neighbours.
     used: share of the frames in which the region runs, by pattern.
     """
 

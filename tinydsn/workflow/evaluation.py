@@ -151,7 +151,7 @@ def measure(
             lacks_files = save and row is not None and not is_saved(row, save)
             if lacks_files or (checked and row is not None and row["equal"] == UNCHECKED):
                 again.add(key)
-        patterns = cost_patterns(len(subject.gates)) if not bench.board.is_host else []
+        patterns = cost_patterns(subject.model.graph) if not bench.board.is_host else []
         for mix in ("speech", "noise"):
             for pair in pairs[:MIX_PAIRS]:
                 jobs[f"{mix}/{pair.name}/{digests[pair.name]}"] = partial(measure_mix, bench, pair, mix)

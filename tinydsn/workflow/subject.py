@@ -71,17 +71,20 @@ def open_subject(text: str, bias: int = 0) -> Subject:
     return Subject(text, checkpoint, replace(model, graph=with_bias(graph, bias)), names, bias)
 
 
-def cost_patterns(gates: int) -> list[tuple[bool, ...]]:
-    """All gates on, and each one off alone; nothing without gates."""
+def cost_patterns(graph: Graph) -> list[tuple[bool, ...]]:
+    """All gates on, and each one off alone, of a ladder with those behind it; nothing without gates."""
+    gates = graph.gates
     if not gates:
         return []
-    return [(True,) * gates] + [tuple(k != off for k in range(gates)) for off in range(gates)]
+    closed = [{off, *graph.behind(off)} for off in range(gates)]
+    return [(True,) * gates] + [tuple(k not in off for k in range(gates)) for off in closed]
 
 
 def gate_costs(rows: Sequence[Mapping[str, Any]], subject: Subject) -> tuple[np.ndarray, float | None]:
     """Each gate's share of the gated cost ``[K]``, summing to 1, and the instructions with all gates on.
 
-    In instructions: all on less one off; where they are not counted, in multiply-accumulates.
+    In instructions: all on less one off (of a ladder: one step less); where they are not counted, in
+    multiply-accumulates.
     """
     costs: dict[tuple[bool, ...], list[float]] = {}
     for row in rows:
@@ -92,13 +95,17 @@ def gate_costs(rows: Sequence[Mapping[str, Any]], subject: Subject) -> tuple[np.
         return macs / max(float(macs.sum()), 1.0), None
     means = {pattern: float(np.mean(values)) for pattern, values in costs.items()}
     all_on = means[(True,) * gates]
-    saved = np.array([all_on - means[pattern] for pattern in cost_patterns(gates)[1:]])
-    return saved / saved.sum(), all_on
+    graph = subject.model.graph
+    saved = np.array([all_on - means[pattern] for pattern in cost_patterns(graph)[1:]])
+    own = np.array([saved[gate] - sum(saved[k] for k in graph.behind(gate)[:1]) for gate in range(gates)])
+    return own / own.sum(), all_on
 
 
 def gate_macs(graph: Graph) -> np.ndarray:
-    """Multiply-accumulates of each gated region ``[K]``."""
+    """Multiply-accumulates that each gate adds ``[K]``: those of its regions, less those that it replaces."""
     macs = np.zeros(graph.gates)
     for branch in graph.branches:
-        macs[branch.gate] += sum(ops.definition(op.kind).macs(op, graph.tensors) for op in branch.body)
+        body = sum(ops.definition(op.kind).macs(op, graph.tensors) for op in branch.body)
+        for condition in branch.conditions:
+            macs[condition.gate] += body if condition.opened else -body
     return macs

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from quant.ops.linear import CUT
 from tinydsn.lowering.builder import Constant, Ref, Value
 from tinydsn.lowering.call import Call, Handler, reshape, slice_axis, transpose
 from tinydsn.lowering.names import owner
@@ -60,7 +62,7 @@ def convolution(call: Call) -> Value:
         )
     image = data.shape[-rank - 1 :]
     if rank == 1:
-        weight = Constant(weight.name, weight.value.unsqueeze(2))
+        weight = replace(weight, value=weight.value.unsqueeze(2))
         image = (image[0], 1, image[1])
     kernel = (int(weight.value.shape[2]), int(weight.value.shape[3]))
     geometry = _geometry(call, kernel, rank)
@@ -73,7 +75,7 @@ def _grouped(call: Call, data: Ref, weight: Constant, bias: Constant | None, geo
     """One operator for one group or for one channel a group; else one operator a group."""
     outputs, channels, groups = weight.shape[0], data.shape[2], geometry.groups
     if groups == 1:
-        turned = Constant(weight.name, weight.value.permute(0, 2, 3, 1))
+        turned = replace(weight, value=weight.value.permute(0, 2, 3, 1))
         return _emit(call, "conv2d", owner(weight.name), data, turned, bias, geometry)
     if groups == channels == outputs:
         turned = Constant(weight.name, weight.value[:, 0].permute(1, 2, 0))
@@ -94,6 +96,7 @@ def _emit(
     call: Call, kind: str, path: str, data: Ref, weight: Constant, bias: Constant | None, geometry: Geometry
 ) -> Ref:
     """The operator itself."""
+    cut: dict[str, Any] = {CUT: True} if weight.cut and kind == "conv2d" else {}
     return call.builder.emit(
         kind,
         data,
@@ -104,6 +107,7 @@ def _emit(
         dilation=geometry.dilation,
         padding=geometry.padding,
         activation="none",
+        **cut,
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
+from quant.ops.linear import CUT
 from tinydsn.lowering.builder import Constant, Ref, Value
 from tinydsn.lowering.call import Call, Handler, axis_last, axis_of, inverse, made, reshape, transpose
 from tinydsn.lowering.names import owner
@@ -13,8 +15,9 @@ from tinydsn.lowering.names import owner
 
 def fully_connected(call: Call, data: Ref, weight: Constant, bias: Constant | None) -> Ref:
     """``data @ weight.T + bias``, named after the weight's module."""
+    cut: dict[str, Any] = {CUT: True} if weight.cut else {}
     return call.builder.emit(
-        "fully_connected", data, weight, bias, path=owner(weight.name), activation="none"
+        "fully_connected", data, weight, bias, path=owner(weight.name), activation="none", **cut
     )
 
 

@@ -16,6 +16,7 @@ from tinydsn.lowering.passes.fusion import (
     fuse_activations,
     fuse_steps,
 )
+from tinydsn.lowering.passes.leading import link_leading
 from tinydsn.lowering.passes.matmul import choose_transpose_b, split_linear
 from tinydsn.lowering.passes.movement import merge_moves, sink_moves
 from tinydsn.lowering.passes.names import name_tensors
@@ -38,7 +39,14 @@ AFTER_SINKING: tuple[Pass, ...] = (
     fuse_steps,
     remove_dead,
 )
-LAST: tuple[Pass, ...] = (expand_relu6, fuse_activations, share_constants, remove_dead, name_tensors)
+LAST: tuple[Pass, ...] = (
+    expand_relu6,
+    fuse_activations,
+    share_constants,
+    remove_dead,
+    link_leading,
+    name_tensors,
+)
 MOST_ROUNDS = 50
 
 

@@ -61,10 +61,14 @@ def _needed_body(body: tuple[Operator, ...], wanted: set[str]) -> tuple[Operator
 
 def _renumbered(nodes: list[Node]) -> tuple[Node, ...]:
     """Gates 0, 1, ... in the order of their old numbers."""
-    used = sorted({node.gate for node in nodes if isinstance(node, Branch)})
-    return tuple(
-        replace(node, gate=used.index(node.gate)) if isinstance(node, Branch) else node for node in nodes
-    )
+    branches = [node for node in nodes if isinstance(node, Branch)]
+    used = sorted({item.gate for branch in branches for item in branch.conditions})
+
+    def renumbered(branch: Branch) -> Branch:
+        unless = (used.index(branch.unless[0]), branch.unless[1]) if branch.unless else None
+        return replace(branch, gate=used.index(branch.gate), unless=unless)
+
+    return tuple(renumbered(node) if isinstance(node, Branch) else node for node in nodes)
 
 
 def _named(nodes: tuple[Node, ...]) -> set[str]:
@@ -75,7 +79,7 @@ def _named(nodes: tuple[Node, ...]) -> set[str]:
         for operator in operators:
             names.update(name for name in (*operator.inputs, *operator.outputs) if name)
         if isinstance(node, Branch):
-            names.add(node.predicate)
+            names.update(condition.predicate for condition in node.conditions)
             for output in node.outputs:
                 names.update(name for name in (output.tensor, output.taken, output.held) if name)
     return names

@@ -55,7 +55,7 @@ class Facts:
         for operator in self.graph.operators():
             count.update(name for name in operator.inputs if name)
         for branch in self.graph.branches:
-            count.update([branch.predicate])
+            count.update(condition.predicate for condition in branch.conditions)
             for output in branch.outputs:
                 count.update([output.taken, *([output.held] if output.held else [])])
         return count
