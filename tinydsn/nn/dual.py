@@ -1,6 +1,6 @@
 """A dual-path block of which an upper part is gated: across the bands of a frame, then along time.
 
-Both paths add to a stream ``[..., bands, channels]``. Each is a sum of slices as in `tinydsn.nn.slim`: the
+Both paths add to a stream ``[..., bands, channels]``. Each is a sum of slices (`tinydsn.nn.slices`): the
 first one always runs, and the others, together the block's upper part, only where its gate is open. Slices
 are few and large: a small one spends more on adding its output than on computing it.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tinydsn.nn.gate import gated as gated_by
-from tinydsn.nn.slim import Gates, Slice, SlicedSum, SlimGroup
+from tinydsn.nn.slices import Gates, Slice, SlicedGroup, SlicedSum
 
 
 class Across(SlicedSum):
@@ -22,9 +22,7 @@ class Across(SlicedSum):
     def __init__(self, bands: int, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         whole = bands * channels
-        self.parts = nn.ModuleList(
-            Slice(nn.Linear(whole, width), nn.Linear(width, whole)) for width in widths
-        )
+        self.parts = nn.ModuleList(Slice(whole, width, whole) for width in widths)
 
     def forward(self, stream: Tensor, gates: Gates) -> Tensor:
         """Whole clips ``[batch, frames, bands, channels]``, gates ``[batch, frames]``."""
@@ -36,7 +34,7 @@ class Across(SlicedSum):
 
     def macs(self) -> tuple[int, ...]:
         """Multiply-accumulates of one frame of each slice."""
-        return tuple(sum(part.weights()) for part in self._slices())
+        return tuple(part.macs() for part in self.slices())
 
 
 class Along(nn.Module):
@@ -48,10 +46,10 @@ class Along(nn.Module):
     def __init__(self, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.parts = nn.ModuleList(SlimGroup(channels, width, channels) for width in widths)
+        self.parts = nn.ModuleList(SlicedGroup(channels, width, channels) for width in widths)
 
-    def _groups(self) -> list[SlimGroup]:
-        return [part for part in self.parts if isinstance(part, SlimGroup)]
+    def _groups(self) -> list[SlicedGroup]:
+        return [part for part in self.parts if isinstance(part, SlicedGroup)]
 
     def forward(self, stream: Tensor, gates: Gates) -> Tensor:
         """Whole clips ``[batch, frames, bands, channels]`` from a zero state, gates ``[batch, frames]``."""
