@@ -20,6 +20,7 @@ HEADER = """
 #include <stddef.h>
 #include <stdint.h>
 #define TINYDSN_HOP 8
+#define TINYDSN_OUTPUT_CHANNELS 1
 #define TINYDSN_GATES 1
 #define TINYDSN_CONTEXT_BYTES 16
 typedef struct tinydsn { uint32_t gates; } tinydsn_t;

@@ -76,7 +76,7 @@ def test_an_unknown_model_names_the_nearest(wav: Path, refused: Refused) -> None
     assert "ffmpeg" not in refused("verify", "gone.tdsn", "--wav", wav)
     # A folder that is not there is not taken for a model without a board.
     assert refused("build", "firmware") == (
-        "error: unknown model 'firmware' (must be dsn-s, a .tdsn file, or a checkpoint)"
+        f"error: unknown model 'firmware' (must be {', '.join(pretrained())}, a .tdsn file, or a checkpoint)"
     )
 
 

@@ -42,7 +42,7 @@ def completed(line: str, folder: Path) -> list[str]:
     [
         ("tinydsn ver", ["verify"]),
         ("tinydsn search sta", ["start", "status"]),
-        ("tinydsn verify dsn", ["dsn-s"]),
+        ("tinydsn verify dsn", ["dsn-s", "dsn-s-full", "dsn-s-half"]),
         ("tinydsn run dsn-s --board mps2", BOARDS),
         ("tinydsn build dsn-s --kernels c", ["cmsis-nn"]),
         ("tinydsn quantize dsn-s --precision w8a1", ["w8a16"]),

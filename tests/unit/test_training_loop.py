@@ -40,9 +40,21 @@ def hours(steps: int, batch: int) -> float:
     return steps * batch * SAMPLES / 16000 / 3600
 
 
+VARIED = MixOptions(
+    samples=SAMPLES,
+    babble_share=0.15,
+    speech_speed=0.15,
+    noise_speed=0.35,
+    second_noise_share=0.4,
+    colour_share=0.5,
+    clip_share=0.05,
+    silent_share=0.03,
+)
+"""Everything that can be mixed in."""
+
 RECIPE = Recipe(
     model=SMALL,
-    mix=MixOptions(samples=SAMPLES),
+    mix=VARIED,
     train=TrainOptions(batch=2, hours=hours(12, 2), windows=(512,)),
 )
 
@@ -214,7 +226,7 @@ def test_recipe_file(tmp_path: Path) -> None:
         (
             "[trian]\n",
             "unknown table 'trian', did you mean 'train'? "
-            "(must be model, mix, gates, guidance, train, quantization or exits)",
+            "(must be model, mix, gates, guidance, train, quantization, exits or voices)",
         ),
         ("train = 3\n", "[train] must be a table of settings"),
         ("[train]\nspeed = 1\n", "[train]: unknown setting 'speed'"),

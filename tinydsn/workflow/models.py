@@ -37,7 +37,7 @@ def pretrained_tasks() -> Mapping[str, Path]:
 
 def _checkpoints(folder: str) -> Mapping[str, Path]:
     found = Path(str(resources.files("tinydsn") / folder)).glob("*.safetensors")
-    return {path.stem: path for path in sorted(found)}
+    return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
 
 
 def checkpoint_path(text: str) -> Path | None:
