@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tinydsn.search.task_clips import to_clip
 from tinydsn.tasks import TASKS, Example, Sources, Task
 from tinydsn.tasks.data import draw_examples, to_batch
 from tinydsn.tasks.examples import AFTER_END, HOP, active_hops, log_bands
-from tinydsn.tasks.loop import frame_loss, train
+from tinydsn.tasks.loop import Watch, frame_loss, train
 from tinydsn.tasks.losses import binary_metrics, class_metrics, decided, square_metrics
 from tinydsn.tasks.phrases import PHRASES, phrase_clips, phrase_of, split_of
 from tinydsn.tasks.quality import decoded
@@ -207,6 +208,40 @@ def test_training_lowers_the_loss_and_is_repeatable(task: Task, tmp_path: Path) 
     fresh = frame_loss(task, SequenceNet(recipe.network), data)
     assert float(frame_loss(task, model, data).detach()) < 0.9 * float(fresh.detach())
     assert weights[0] == weights[1] and last["step"] == 12
+
+
+def test_a_killed_run_goes_on_to_the_same_weights_and_log(tmp_path: Path) -> None:
+    task = TASKS["voice-activity"]
+    data = to_batch(draw_examples(task, SOURCES, MIX, 4, 2, "train"))
+    recipe = read_task_recipe(task_recipes()[task.name])
+    recipe = TaskRecipe(recipe.task, train=TaskTraining(steps=9, batch=2))
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+
+    def kill(step: int, steps: int, means: dict[str, float]) -> None:
+        if step == 6:
+            raise KeyboardInterrupt
+
+    def run(name: str, watch: Watch | None = None, made_of: str = "here") -> bytes:
+        train(recipe, data, data, tmp_path / name, lambda line: None, watch, made_of, 0.0)
+        return (tmp_path / name / "model.safetensors").read_bytes()
+
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", kill)
+    seen: list[int] = []
+    resumed = run("cut", lambda step, steps, means: seen.append(step))
+    assert resumed == run("whole") and seen == [6, 7, 8, 9]
+    logs = [json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("whole", "cut")]
+    assert [line.pop("seconds") >= 0 for line in logs] == [True, True] and logs[0] == logs[1]
+    assert run("cut") == resumed  # a run that is done stays as it is
+    with pytest.raises(ConfigError) as caught:
+        run("cut", made_of="elsewhere")
+    assert str(caught.value) == f"{tmp_path}/cut: holds another run; choose another --out or delete it"
+    state = tmp_path / "cut" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-5])
+    with pytest.raises(ModelFileError) as damaged:
+        run("cut")
+    assert str(damaged.value).startswith(f"{state}: cannot be resumed (")
 
 
 def refusal(tmp_path: Path, text: str) -> str:

@@ -34,8 +34,8 @@ class Batch:
     def __len__(self) -> int:
         return len(self.pooled)
 
-    def pick(self, rows: Tensor) -> Batch:
-        """Some of the clips."""
+    def pick(self, rows: Tensor, chooser: torch.Generator) -> Batch:
+        """Some of the clips, whole: there is nothing to draw."""
         return Batch(self.pooled[rows], self.target[rows], self.weight[rows])
 
 

@@ -53,22 +53,20 @@ class Segments:
     """Segments of rated clips, from anywhere in them and with a gain of their own.
 
     frames: of a segment. gain_db: the most by which it becomes louder or softer, which hardly moves a rating.
-    chooser: what starts and gains are drawn from.
     """
 
     clips: RatedClips
     frames: int
     gain_db: float
-    chooser: torch.Generator
 
     def __len__(self) -> int:
         return len(self.clips.pooled)
 
-    def pick(self, rows: Tensor) -> Batch:
-        """A segment of each of some clips."""
+    def pick(self, rows: Tensor, chooser: torch.Generator) -> Batch:
+        """A segment of each of some clips, with start and gain drawn from ``chooser``."""
         room = self.clips.pooled.shape[1] - self.frames + 1
-        starts = torch.randint(room, (len(rows),), generator=self.chooser)
-        spread = 2 * torch.rand(len(rows), generator=self.chooser) - 1
+        starts = torch.randint(room, (len(rows),), generator=chooser)
+        spread = 2 * torch.rand(len(rows), generator=chooser) - 1
         # magnitudes to the power of 0.3: bands are means of such
         gains = 10 ** (self.gain_db * spread * FRONT.compression / 20)
         places = starts[:, None] + torch.arange(self.frames)

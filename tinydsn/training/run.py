@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from quant.errors import ModelFileError
-from tinydsn.audio.files import replace_file
 from tinydsn.models.checkpoint import load_checkpoint
 from tinydsn.models.kinds import make_network
 from tinydsn.models.network import MaskNetwork
 from tinydsn.training.exits import train_only_heads
 from tinydsn.training.quantized import WeightScales
 from tinydsn.training.recipe import Recipe
+from tinydsn.training.state import read_state, resuming, write_state
 
 
 @dataclass
@@ -102,14 +100,8 @@ def warm_start(model: MaskNetwork, path: Path) -> None:
 
 def save_run(run: Run, path: Path) -> None:
     """Everything needed to go on, in one safetensors file, replaced as a whole."""
-    moments = run.optimizer.state_dict()["state"]
-    tensors = {"random": torch.get_rng_state()}
-    for part, module in _modules(run).items():
-        tensors |= {f"{part}/{name}": value.contiguous() for name, value in module.state_dict().items()}
-    for index, entry in moments.items():
-        tensors |= {f"optimizer/{index}/{name}": value.contiguous() for name, value in entry.items()}
     progress = {"step": str(run.step), "seconds": repr(run.seconds), "price": repr(run.price)}
-    replace_file(path, safetensors.torch.save(tensors, progress))
+    write_state(path, _modules(run), run.optimizer, progress)
 
 
 def _modules(run: Run) -> dict[str, nn.Module]:
@@ -130,29 +122,8 @@ def averaged(run: Run) -> list[tuple[nn.Module, nn.Module]]:
 def load_run(path: Path, recipe: Recipe, device: str = "cpu", widths: Mapping[str, int] | None = None) -> Run:
     """Goes on from `save_run`. Raises ModelFileError for a damaged file or one of another recipe's model."""
     run = new_run(recipe, device, widths=widths)
-    try:
-        with safetensors.safe_open(str(path), "pt") as file:
-            progress = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        for part, module in _modules(run).items():
-            module.load_state_dict(_below(tensors, part))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below(tensors, "optimizer").items():
-            index, kind = name.split("/")
-            moments.setdefault(int(index), {})[kind] = value
-        groups = run.optimizer.state_dict()["param_groups"]
-        run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    with resuming(path):
+        progress = read_state(path, _modules(run), run.optimizer)
         run.step, run.seconds = int(progress["step"]), float(progress["seconds"])
         run.price = float(progress["price"])
-        torch.set_rng_state(tensors["random"])
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelFileError(
-            f"{path}: cannot be resumed ({reason}); delete it to start again, or choose another --out"
-        ) from None
     return run
-
-
-def _below(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The entries ``part/...``, without the prefix."""
-    return {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}

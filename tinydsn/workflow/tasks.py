@@ -72,7 +72,8 @@ def train_task(
     say: Callable[[str], None] = print,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Trains a task's recipe into ``out`` (model.safetensors, run.json, log.jsonl), from the start each time.
+    """Trains a task's recipe into ``out``: model.safetensors, run.json, log.jsonl, and a state from which the
+    same call goes on after a kill.
 
     ``pool`` (and ``ratings``, without which those that come with the package): for a task that is rated, and
     for no other; else ConfigError. Returns where the weights are, and the float network's figures on the
@@ -83,6 +84,7 @@ def train_task(
     from tinydsn.tasks.loop import evaluate
     from tinydsn.tasks.loop import train as run_loop
     from tinydsn.tasks.recipe import read_task_recipe
+    from tinydsn.training.record import file_hash
 
     recipe = read_task_recipe(path)
     task = recipe.chosen
@@ -97,7 +99,8 @@ def train_task(
         data, valid, test = _rated(recipe, pool, ratings, say)
     else:
         data, valid, test = _drawn(recipe, corpus, say)
-    network, last = run_loop(recipe, data, valid, out, say, watch)
+    sources = [file_hash(path) for path in (corpus / "manifest.csv", ratings) if path]
+    network, last = run_loop(recipe, data, valid, out, say, watch, " ".join(sources))
     record = run_record(recipe, path.stem, corpus, last, evaluate(task, network, test))
     record["seconds"] = round(time.monotonic() - began, 1)
     replace_file(out / "run.json", (json.dumps(record, indent=2) + "\n").encode())
@@ -125,16 +128,13 @@ def _rated(
     recipe: TaskRecipe, pool: Path, ratings: Path | None, say: Callable[[str], None]
 ) -> tuple[Any, Any, Any]:
     """Segments of the rated pool's first clips, and its last ones whole."""
-    import torch
-
     from tinydsn.tasks.rated import Segments, load_rated, split_rated
 
     options = recipe.train
     splits = split_rated(load_rated(pool, ratings, say))
     say(", ".join(f"{name}: {len(clips.pooled)} clips" for name, clips in splits.items()))
-    chooser = torch.Generator().manual_seed(options.seed)
     frames = min(options.frames, splits["train"].pooled.shape[1])
-    data = Segments(splits["train"], frames, options.gain_db, chooser)
+    data = Segments(splits["train"], frames, options.gain_db)
     return data, splits["valid"].whole(), splits["test"].whole()
 
 
