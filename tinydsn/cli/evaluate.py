@@ -152,10 +152,12 @@ def separation_tables(result: Mapping[str, Any]) -> dict[str, Any]:
     ]
     tables: dict[str, Any] = {"improvement": rows}
     for other in result["against"]:
-        tables[f"beside {other['model']}"] = separation_rows(other)
+        tables[f"beside {other['model']}"] = paired_rows(other["firmware"], "mixtures")
     front = result["front"]
     if front:
-        tables[f"at equal cost between {front['below']} and {front['above']}"] = separation_rows(front)
+        tables[f"at equal cost between {front['below']} and {front['above']}"] = paired_rows(
+            front["firmware"], "mixtures"
+        )
     return {
         **tables,
         "board": result["board"],
@@ -165,29 +167,16 @@ def separation_tables(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def separation_rows(part: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A line a condition: the firmware's paired difference in dB and what it says."""
+def paired_rows(differences: Mapping[str, Any], of: str = "metric") -> list[dict[str, Any]]:
+    """A line a metric, or a kind of mixture: the paired difference and what it says."""
     return [
         {
-            "mixtures": name,
-            "difference": span(found, signed=True),
-            "verdict": found["verdict"],
-            "direction": found["direction"],
-        }
-        for name, found in part["firmware"].items()
-    ]
-
-
-def paired_rows(differences: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A line a metric: the paired difference and what it says."""
-    return [
-        {
-            "metric": metric,
+            of: name,
             "difference": span(part, signed=True),
             "verdict": part["verdict"],
             "direction": part["direction"],
         }
-        for metric, part in differences.items()
+        for name, part in differences.items()
     ]
 
 
