@@ -244,13 +244,6 @@ def node_reads(node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def node_writes(node: Node) -> tuple[str, ...]:
-    """Tensors that a node defines for the nodes after it."""
-    if isinstance(node, Operator):
-        return node.outputs
-    return tuple(output.tensor for output in node.outputs)
-
-
 def check(graph: Graph) -> None:
     """Raise GraphError unless every tensor is defined once, before it is read, and every name is known."""
     defined = set(graph.inputs) | set(graph.constants) | {state.tensor for state in graph.states}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -390,8 +389,3 @@ def demo(wav: Path | None, snr: float, output: Path, progress: Say | None = None
     from tinydsn.workflow.demonstration import demonstrate
 
     return demonstrate(wav, snr, output, progress)
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """JSON, replaced as a whole."""
-    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())

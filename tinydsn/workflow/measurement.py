@@ -26,7 +26,6 @@ from tinydsn.workflow.verification import compare
 
 ROOM_TONE_DB = -75.0
 SILENCE_SAMPLES = 144160
-SAVED = ("float", "firmware")
 
 
 @dataclass(frozen=True)
