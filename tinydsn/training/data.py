@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,10 @@ class TrainingData:
     valid: Batch
 
 
+Draw = Callable[[Recipe, int, int, int], Batch]
+"""``draw(recipe, seed, step, size)``: a batch of a split's new mixtures."""
+
+
 def mixed_batch(banks: Banks, recipe: Recipe, seed: int, step: int, size: int) -> Batch:
     """New mixtures; the condition is their SNR."""
     mixtures = draw_batch(banks.speech, banks.noise, banks.rooms, recipe.mix, seed, step, size)
@@ -70,16 +75,21 @@ def pool_batch(segments: Segments, samples: int, seed: int, step: int, size: int
     return Batch(*(torch.from_numpy(part) for part in waves))
 
 
-def from_banks(train: Banks, valid: Banks, recipe: Recipe) -> TrainingData:
-    """Training on new mixtures of decoded clips."""
+def drawn_anew(train: Draw, valid: Draw, recipe: Recipe) -> TrainingData:
+    """Training on new mixtures at every step; validation draws the same ones each time."""
     seed, size = recipe.train.seed, recipe.train.batch
     longer = replace(recipe, mix=replace(recipe.mix, samples=POLICY_SAMPLES))
     heard = replace(recipe, mix=unaugmented(recipe.mix))
     return TrainingData(
-        lambda step: mixed_batch(train, recipe, seed, step, size),
-        lambda step: mixed_batch(train, longer, POLICY_SEED + seed, step, POLICY_CLIPS),
-        mixed_batch(valid, heard, 0, 0, VALID_MIXTURES),
+        lambda step: train(recipe, seed, step, size),
+        lambda step: train(longer, POLICY_SEED + seed, step, POLICY_CLIPS),
+        valid(heard, 0, 0, VALID_MIXTURES),
     )
+
+
+def from_banks(train: Banks, valid: Banks, recipe: Recipe) -> TrainingData:
+    """Training on new mixtures of decoded clips."""
+    return drawn_anew(partial(mixed_batch, train), partial(mixed_batch, valid), recipe)
 
 
 def load_training_data(

@@ -9,23 +9,15 @@ costs is weighed by how well its piece is separated already (`tinydsn.training.g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinydsn.audio.mixing import unaugmented
 from tinydsn.audio.voices import Speakers, draw_voices_batch, load_speakers
-from tinydsn.training.data import (
-    POLICY_CLIPS,
-    POLICY_SAMPLES,
-    POLICY_SEED,
-    VALID_MIXTURES,
-    Batch,
-    TrainingData,
-)
+from tinydsn.training.data import Batch, TrainingData, drawn_anew
 from tinydsn.training.losses import speech_loss
 from tinydsn.training.recipe import Recipe
 
@@ -45,14 +37,7 @@ def separation_batch(speakers: Speakers, recipe: Recipe, seed: int, step: int, s
 
 def from_speakers(train: Speakers, valid: Speakers, recipe: Recipe) -> TrainingData:
     """Training on new mixtures of decoded clips."""
-    seed, size = recipe.train.seed, recipe.train.batch
-    longer = replace(recipe, mix=replace(recipe.mix, samples=POLICY_SAMPLES))
-    heard = replace(recipe, mix=unaugmented(recipe.mix))
-    return TrainingData(
-        lambda step: separation_batch(train, recipe, seed, step, size),
-        lambda step: separation_batch(train, longer, POLICY_SEED + seed, step, POLICY_CLIPS),
-        separation_batch(valid, heard, 0, 0, VALID_MIXTURES),
-    )
+    return drawn_anew(partial(separation_batch, train), partial(separation_batch, valid), recipe)
 
 
 def load_separation_data(corpus: Path, recipe: Recipe, say: Callable[[str], None]) -> TrainingData:
