@@ -13,7 +13,7 @@ from quant.calibrate import Progress, Range, calibrate
 from quant.errors import QuantizationError
 from quant.graph import Branch, DType, Graph, IntegerGraph, Node, Operator, Quantization, Tensor
 from quant.ops.base import QuantizeRequest
-from quant.ops.linear import LEADING_OF
+from quant.ops.linear import LEADING_OF, owner_of
 from quant.precision import Precision, check_names, load_precision
 from quant.scales import Assignment, assign
 
@@ -150,13 +150,6 @@ def _convert(
         tensors[name] = tensor
         constants[name] = values
     return made
-
-
-def owner_of(operator: Operator, graph: Graph) -> Operator | None:
-    """The operator whose weight begins with this one's (`quant.ops.linear.LEADING_OF`), or None."""
-    name = operator.attributes.get(LEADING_OF)
-    readers = (item for item in graph.operators() if name and name in item.inputs[1:2])
-    return next(readers, None)
 
 
 def _operand(assignment: Assignment, operator: Operator, index: int) -> Tensor:

@@ -128,6 +128,13 @@ def learned_scales(operator: Operator, bits: int, channels: int) -> np.ndarray |
     return np.array(scale, np.float64)
 
 
+def owner_of(operator: Operator, graph: Graph) -> Operator | None:
+    """The operator whose weight begins with this one's (`LEADING_OF`), or None."""
+    name = operator.attributes.get(LEADING_OF)
+    readers = (item for item in graph.operators() if name and name in item.inputs[1:2])
+    return next(readers, None)
+
+
 def leading_part(whole: np.ndarray, shape: Shape) -> np.ndarray | None:
     """The leading rows of a weight [N, ...], and of a matrix [N, K] also the leading columns, as ``shape``;
     None where it has not so many, or another form."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from quant.errors import BoardError, GraphError
-from quant.ops.linear import LEADING_OF
+from quant.ops.linear import owner_of
 from tinydsn.codegen import emit_cmsis
 from tinydsn.codegen.call import Call, Request
 from tinydsn.codegen.emit_packed import packed_call
@@ -179,11 +179,9 @@ def whole_of(request: Request) -> Request | None:
     Integers and layout must be the same; the kernels of convolutions take whole pairs of channels. Weights
     of fewer than 8 bits are packed in one piece.
     """
-    name = request.operator.attributes.get(LEADING_OF)
     kind = request.operator.kind
-    readers = (item for item in request.graph.operators() if name and name in item.inputs[1:2])
-    found = next((item for item in readers if item.kind == kind and item.name in request.prefixes), None)
-    if found is None:
+    found = owner_of(request.operator, request.graph)
+    if found is None or found.kind != kind or found.name not in request.prefixes:
         return None
     owner = replace(request, operator=found, prefix=request.prefixes[found.name])
     plain = all(stored_bits(item) == 8 and narrow_is_proven(item) for item in (request, owner))
