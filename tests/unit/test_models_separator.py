@@ -12,13 +12,13 @@ from torch import Tensor
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from quant.graph import Graph
+from tests.unit.restless import FRAMES, changing_level, restless
 from tinydsn.lowering import lower
 from tinydsn.models.checkpoint import load_checkpoint, save_checkpoint
 from tinydsn.models.kinds import kind_of, make_network
 from tinydsn.models.separator import Separator, SeparatorConfig
 from tinydsn.nn import Gating
 
-FRAMES = 42
 TOLERANCE = 1e-5
 SMALL = SeparatorConfig(
     bins=64, bands=4, channels=6, mixed=3, hidden=4, gated_mixed=5, gated_hidden=7, policy_bands=8,
@@ -30,18 +30,11 @@ WIDTHS = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
 def network(config: SeparatorConfig = SMALL, seed: int = 0) -> Separator:
     """A network whose width changes often: the gate's head is made steep and centred."""
     torch.manual_seed(seed)
-    model = Separator(config).eval()
-    with torch.no_grad():
-        model.policy.head.weight.mul_(30)
-        model.policy.head.bias.zero_()
-        logits = model.policy(clip(config))[0]
-        model.policy.head.bias.sub_(logits.quantile(torch.tensor(0.35), dim=1)[0])
-    return model
+    return restless(Separator(config).eval())
 
 
 def clip(config: SeparatorConfig = SMALL, seed: int = 1) -> Tensor:
-    torch.manual_seed(seed)
-    return torch.rand(1, FRAMES, config.bins) * torch.rand(1, FRAMES, 1) * 3
+    return changing_level(config.bins, seed)
 
 
 def stream(model: Separator, frames: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from quant.errors import ConfigError
 from quant.graph import Graph
 from quant.ops.linear import LEADING_OF
+from tests.unit.restless import FRAMES, changing_level, restless
 from tinydsn.lowering import lower
 from tinydsn.models.kinds import kind_of, make_network
 from tinydsn.models.slim import EIGHTHS, GATES, WIDTHS, Slim, SlimConfig
 from tinydsn.nn import Gating
 
-FRAMES = 42
 TOLERANCE = 1e-5
 SMALL = SlimConfig(
     bins=64, first=3, middle=4, channels=8, down=(8, 16), hidden=8, up=(8, 8), hold=5, policy_bands=8,
@@ -27,18 +27,11 @@ SMALL = SlimConfig(
 def network(config: SlimConfig = SMALL, seed: int = 0) -> Slim:
     """A network whose width changes often: the router's head is made steep and centred."""
     torch.manual_seed(seed)
-    model = Slim(config).eval()
-    with torch.no_grad():
-        model.policy.head.weight.mul_(30)
-        model.policy.head.bias.zero_()
-        logits = model.policy(clip(config))[0]
-        model.policy.head.bias.sub_(logits.quantile(torch.tensor(0.35), dim=1)[0])
-    return model
+    return restless(Slim(config).eval())
 
 
 def clip(config: SlimConfig = SMALL, seed: int = 1) -> Tensor:
-    torch.manual_seed(seed)
-    return torch.rand(1, FRAMES, config.bins) * torch.rand(1, FRAMES, 1) * 3
+    return changing_level(config.bins, seed)
 
 
 def stream(model: Slim, frames: Tensor, step: nn.Module | None = None) -> Tensor:
