@@ -19,8 +19,10 @@ from tinydsn.workflow.comparison import Point, compare, draw, rows, write
 TINY = DsnConfig(bins=32, first=2, middle=2, gated_middle=2, channels=4, split=2, hidden=2, gated_hidden=2)
 
 
-def shipped(folder: Path, name: str, quality: float, instructions: int | None, gated: bool) -> Path:
-    """A checkpoint with a graph (any bytes) and a card of these numbers."""
+def shipped(
+    folder: Path, name: str, quality: float, instructions: int | None, gated: bool, gain: bool = False
+) -> Path:
+    """A checkpoint with a graph (any bytes) and a card of these numbers; ``gain``: those of a separator."""
     path = folder / f"{name}.safetensors"
     torch.manual_seed(0)
     graph = name.encode()
@@ -31,9 +33,12 @@ def shipped(folder: Path, name: str, quality: float, instructions: int | None, g
         "firmware": {"OVRL": score, "PESQ": score, "SISDR": score},
         "instructions": instructions and {"mean": instructions},
         "equal": {"status": "equal"},
-        "gate_weights": {"encoder": 1.0} if gated else {},
     }
-    card = {"integer": {"sha256": hashlib.sha256(graph).hexdigest()}, "test": test}
+    if gain:
+        test["conditions"] = {"all": {"improvement": {"firmware": score}}}
+        del test["firmware"]
+    cost = {"macs_per_frame_per_gate": {"encoder": 9} if gated else {}}
+    card = {"integer": {"sha256": hashlib.sha256(graph).hexdigest()}, "test": test, "cost": cost}
     save_checkpoint(Dsn(TINY), path, card)
     return path
 
@@ -53,6 +58,22 @@ def test_gated_networks_stand_beside_the_line_through_static_ones(networks: dict
     assert [point.static_at_equal_cost for point in points] == [None, 2.25, None, None]
     assert points[1] == Point("dsn", "gated", "PESQ", 2.9, 2.8, 3.0, 250, "mps2-an386", True, 2.25, True)
     assert rows(points)[1]["static_at_equal_cost"] == 2.25
+
+
+def test_separators_are_judged_by_their_own_metric_beside_their_own_statics(
+    networks: dict[str, Path], tmp_path: Path
+) -> None:
+    enhancers = draw(compare("OVRL", networks))
+    networks |= {"two": shipped(tmp_path, "two", 8.0, 210, True, gain=True)}
+    networks |= {
+        f"two-{cost}": shipped(tmp_path, f"two-{cost}", cost / 25, cost, False, True) for cost in (160, 220)
+    }
+    points = compare("OVRL", networks)
+    own = [point for point in points if point.metric == "SISDR_GAIN"]
+    assert [point.point for point in own] == ["two-160", "two", "two-220"]
+    assert own[1].static_at_equal_cost == 8.4 and own[1].quality == 8.0
+    assert {point.static_at_equal_cost for point in points if point.point == "gated"} == {2.25}
+    assert "SI-SDR improvement, dB (two speakers)" not in enhancers != draw(points)
 
 
 def test_the_picture_is_the_same_from_the_same_numbers(networks: dict[str, Path], tmp_path: Path) -> None:

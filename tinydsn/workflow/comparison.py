@@ -1,7 +1,8 @@
-"""All shipped enhancement networks in one picture: quality against instructions, gated beside static ones.
+"""All shipped networks in one picture: quality against instructions, gated beside static ones.
 
-The numbers are those of the cards, each measured on the committed test list by ``tinydsn.workflow.ship``, so
-nothing runs here; a card that is not of the graph beside it is refused.
+Enhancers are judged by one metric, separators by another, each in a panel of its own. The numbers are those
+of the cards, each measured on the committed test list by ``tinydsn.workflow.ship``, so nothing runs here; a
+card that is not of the graph beside it is refused.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from tinydsn.workflow.family_pictures import GREY, QUALITY, as_svg, figure
 from tinydsn.workflow.models import pretrained
 
 MARKS = "o^Dv<>P*"
+GAIN = "SISDR_GAIN"
+"""The metric of separators, whatever is asked for enhancers: SI-SDR improvement in dB over the mixture."""
+LABELS = {**QUALITY, GAIN: "SI-SDR improvement, dB (two speakers)"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Point:
 
 
 def compare(metric: str = "OVRL", shipped: Mapping[str, Path] | None = None) -> list[Point]:
-    """A point for each shipped checkpoint whose instructions were counted, by system, then by cost.
+    """A point for each shipped checkpoint whose instructions were counted, by system, then by cost;
+    ``metric``: of enhancers.
 
     Raises ConfigError for an unknown metric, ModelFileError for a checkpoint without a card of its graph.
     """
@@ -65,8 +70,16 @@ def compare(metric: str = "OVRL", shipped: Mapping[str, Path] | None = None) -> 
 
 def draw(points: Sequence[Point]) -> str:
     """Quality against instructions, static networks as grey lines; an SVG file."""
-    drawn, (axis,) = figure(1)
-    drawn.set_size_inches(7.5, 4.5)
+    metrics = list(dict.fromkeys(point.metric for point in points))
+    drawn, axes = figure(max(1, len(metrics)))
+    drawn.set_size_inches(2.5 + 5 * len(axes), 4.5)
+    for axis, metric in zip(axes, metrics, strict=False):
+        _panel(axis, [point for point in points if point.metric == metric])
+    return as_svg(drawn)
+
+
+def _panel(axis: Any, points: Sequence[Point]) -> None:
+    """The systems that one metric judges."""
     for index, system in enumerate(dict.fromkeys(point.system for point in points)):
         own = [point for point in points if point.system == system]
         mark = MARKS[index % len(MARKS)]
@@ -77,9 +90,8 @@ def draw(points: Sequence[Point]) -> str:
         axis.errorbar(*_places(gated), errors, fmt=mark, color=f"C{index}", capsize=2, label=system)
     axis.set_xscale("log")
     axis.set_xlabel("thousand instructions a frame (mean of the test list)")
-    axis.set_ylabel(QUALITY[points[0].metric] if points else "")
+    axis.set_ylabel(LABELS[points[0].metric])
     axis.legend(fontsize=8)
-    return as_svg(drawn)
 
 
 def write(points: Sequence[Point], picture: Path) -> None:
@@ -100,7 +112,10 @@ def _point(name: str, checkpoint: Path, metric: str) -> Point | None:
     test = card["test"]
     if not test.get("instructions"):
         return None
-    score = test["firmware"][metric]
+    if "conditions" in test:
+        metric, score = GAIN, test["conditions"]["all"]["improvement"]["firmware"]
+    else:
+        score = test["firmware"][metric]
     return Point(
         system=_kind(checkpoint),
         point=name,
@@ -110,7 +125,7 @@ def _point(name: str, checkpoint: Path, metric: str) -> Point | None:
         high=score["high"],
         instructions=test["instructions"]["mean"],
         board=test["board"],
-        gated=bool(test.get("gate_weights")),
+        gated=bool(card["cost"]["macs_per_frame_per_gate"]),
         static_at_equal_cost=None,
         equal_bits=test["equal"]["status"] == "equal",
     )
@@ -140,8 +155,8 @@ def _kind(checkpoint: Path) -> str:
 def _beside_statics(point: Point, points: Sequence[Point]) -> Point:
     if not point.gated:
         return point
-    own = (point.system, point.board)
-    statics = {p.point: p for p in points if not p.gated and (p.system, p.board) == own}
+    own = (point.system, point.board, point.metric)
+    statics = {p.point: p for p in points if not p.gated and (p.system, p.board, p.metric) == own}
     found = neighbours(point.instructions, {name: p.instructions for name, p in statics.items()})
     if found is None:
         return point

@@ -20,15 +20,17 @@ import numpy as np
 from quant.convert import quantize
 from quant.errors import ConfigError, ModelFileError, TinydsnError
 from quant.model_file import save
+from quant.reference import channels_of
 from tinydsn.audio.corpus import load_bank, read_manifest, select
 from tinydsn.audio.files import replace_file, to_int16
 from tinydsn.audio.mixing import MixOptions, draw_batch
+from tinydsn.audio.voices import VoiceOptions, draw_voices_batch, load_speakers
 from tinydsn.cache import scratch_beside
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.workflow.card import make_card, training_of
-from tinydsn.workflow.evaluation import evaluate, gather
 from tinydsn.workflow.models import checkpoint_path
 from tinydsn.workflow.quantization import float_graph, summary
+from tinydsn.workflow.separation import evaluate_any
 
 CALIBRATION_MIXTURES = 24
 CALIBRATION = MixOptions(
@@ -41,8 +43,13 @@ WEIGHTS = "model.safetensors"
 Say = Callable[[str], None]
 
 
-def calibration_mixtures(corpus: Path) -> list[np.ndarray]:
-    """int16 mixtures of the valid split, at all levels and SNRs that training knows, and more varied."""
+def calibration_mixtures(corpus: Path, voices: int = 1) -> list[np.ndarray]:
+    """int16 mixtures of the valid split, at all levels and SNRs that training knows, and more varied;
+    ``voices``: how many waves come out, so two are of two speakers each."""
+    if voices > 1:
+        speakers = load_speakers(corpus, "valid")
+        two = draw_voices_batch(speakers, CALIBRATION, VoiceOptions(), SEED, 0, CALIBRATION_MIXTURES)
+        return [to_int16(mixture.mixed) for mixture in two]
     clips = read_manifest(corpus)
     speech, noise, rooms = (load_bank(select(clips, kind, "valid")) for kind in ("speech", "noise", "rir"))
     drawn = draw_batch(speech, noise, rooms, CALIBRATION, SEED, 0, CALIBRATION_MIXTURES)
@@ -89,14 +96,17 @@ def ship(
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end with .safetensors")
     model, scales = load_checkpoint(weights), load_scales(weights)
-    pairs, listed = gather(None, None, corpus, limit, None)
     with scratch_beside(target) as folder:
         checkpoint = folder / target.name
         save_checkpoint(model, checkpoint, scales=scales)
-        graph = quantize(float_graph(str(checkpoint)), calibration_mixtures(corpus), precision)
+        lowered = float_graph(str(checkpoint))
+        graph = quantize(lowered, calibration_mixtures(corpus, channels_of(lowered)), precision)
         sha256 = save(graph, checkpoint.with_suffix(".tdsn"))
         say(f"{target.with_suffix('.tdsn').name}: {sha256}")
-        table = evaluate(str(checkpoint), pairs, listed, board, progress=_steps(say), check=check)
+        folders = (None, None, corpus)
+        table = evaluate_any(
+            str(checkpoint), folders, board, None, (), limit, None, 0, False, _steps(say), check
+        )
         if table["equal"]["status"] != "equal":
             raise ModelFileError(
                 f"{source}: firmware and reference differ: {table['equal']['first_difference']}"
@@ -119,6 +129,10 @@ def _steps(say: Say) -> Callable[[str], Callable[[int, int], None]]:
 def line(card: dict[str, Any]) -> str:
     """One line of what was reached: noisy -> firmware."""
     test = card["test"]
+    if "conditions" in test:
+        gain = test["conditions"]["all"]["improvement"]["firmware"]["mean"]
+        mean = test["instructions"]["mean"]
+        return f"{card['name']}: SISDR improvement {gain:.2f} dB, {mean:,} instructions a frame"
     changes = [
         f"{metric} {test['noisy'][metric]['mean']:.2f} -> {test['firmware'][metric]['mean']:.2f}"
         for metric in ("SISDR", "PESQ", "SIG", "BAK", "OVRL")
