@@ -12,7 +12,7 @@ import pytest
 from quant.errors import ConfigError, ModelFileError
 from tinydsn.evaluation.scores import METRICS
 from tinydsn.workflow import family_pictures
-from tinydsn.workflow.family import main, siblings, table
+from tinydsn.workflow.family import main, paired_table, siblings, table
 from tinydsn.workflow.family_pictures import draw_tradeoff, draw_training, draw_usage
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -69,6 +69,20 @@ def test_table_has_a_row_a_system() -> None:
     ]
     assert lines[4].startswith("| net, firmware | 300,000 | 0.300 | 2.500 [2.400, 2.600] |")
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_paired_differences_are_bold_where_they_are_certain() -> None:
+    unsure = {"mean": 0.01, "low": -0.02, "high": 0.04, "direction": "undecided"}
+    worse = {"mean": -0.09, "low": -0.12, "high": -0.06, "direction": "lower"}
+    beside = {"OVRL": unsure, "SIG": unsure, "PESQ": worse, "SISDR": unsure}
+    ratio = {"mean": 0.722, "low": 0.706, "high": 0.741}
+    paired = {"net-full": {"cost_ratio": ratio, "firmware": beside}}
+    lines = paired_table({"paired": paired}).splitlines()
+    assert lines[0] == "| less | instructions | OVRL | SIG | PESQ | SISDR |"
+    assert lines[2].startswith("| net-full | x 0.722 [0.706, 0.741] | +0.010 [-0.020, 0.040] | ")
+    assert "| **-0.090 [-0.120, -0.060]** |" in lines[2]
+    paired["net-full"]["cost_ratio"] = None
+    assert paired_table({"paired": paired}).splitlines()[2].startswith("| net-full |  | +0.010")
 
 
 def test_pictures_hold_every_member() -> None:

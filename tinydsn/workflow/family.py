@@ -2,7 +2,7 @@
 
 ``python -m tinydsn.workflow.family dsn-s --corpus DIR -o docs/family`` evaluates ``dsn-s``, every shipped
 ``dsn-s-*``, and ``dsn-s`` at shifted thresholds, and writes ``dsn-s.json`` (everything), ``dsn-s.md`` (the
-table), ``dsn-s-tradeoff.svg`` (quality against instructions) and ``dsn-s-usage.svg`` (usage by SNR).
+tables), ``dsn-s-tradeoff.svg`` (quality against instructions) and ``dsn-s-usage.svg`` (usage by SNR).
 With ``--runs DIR ...``, folders of ``tinydsn train``, it also draws ``dsn-s-training.svg``.
 Finished evaluations are taken from the cache.
 """
@@ -18,6 +18,7 @@ from typing import Any
 
 from quant.errors import ModelFileError, TinydsnError
 from tinydsn.audio.files import replace_file
+from tinydsn.evaluation.compare import compare
 from tinydsn.evaluation.front import beside_front
 from tinydsn.evaluation.pairs import Pair
 from tinydsn.workflow.evaluation import gather, measure
@@ -29,6 +30,7 @@ from tinydsn.workflow.subject import open_subject
 
 BOARD = "mps2-an386"
 METRICS = ("OVRL", "SIG", "BAK", "PESQ", "STOI", "SISDR")
+PAIRED = ("OVRL", "SIG", "PESQ", "SISDR")
 SIBLINGS_CHECKED = 36
 """Files of a sibling that are compared with the integer reference, 4 a speaker. Of the model all are."""
 SHIFTS = (-1.0, 1.0)
@@ -61,6 +63,7 @@ def family(name: str, corpus: Path, limit: int | None = None) -> dict[str, Any]:
     head = measured(name, pairs, 0, None)
     members = {name: head} | {other: measured(other, pairs, 0, head) for other in siblings(name)}
     statics = {other: one.table for other, one in members.items() if not one.subject.gates}
+    paired = {other: compare(head.table, one.table) for other, one in members.items() if one is not head}
     reports = []
     for one in members.values():
         entry = report(one, BOARD, source)
@@ -72,7 +75,7 @@ def family(name: str, corpus: Path, limit: int | None = None) -> dict[str, Any]:
         shifted = measured(name, pairs, round(shift / logit_scale(head.subject.model.graph)), head)
         entry = report(shifted, BOARD, source)
         curve.append({**entry, "front": beside_front(shifted.table, statics)})
-    return {"schema": 1, "name": name, "members": reports, "curve": curve}
+    return {"schema": 1, "name": name, "members": reports, "curve": curve, "paired": paired}
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -93,6 +96,24 @@ def table(found: Mapping[str, Any]) -> str:
         rows.append([label, f"{entry['instructions']['mean']:,}", usage, *_cells(entry["firmware"])])
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def paired_table(found: Mapping[str, Any]) -> str:
+    """The Markdown table of the model's firmware less each other member's on the same clips; bold where the
+    interval leaves out zero."""
+    lines = [["less", "instructions", *PAIRED], ["---"] * (len(PAIRED) + 2)]
+    for name, beside in found["paired"].items():
+        ratio = beside["cost_ratio"]
+        cells = ["" if ratio is None else f"x {_span(ratio)}"]
+        for metric in PAIRED:
+            cell = _span(beside["firmware"][metric], "+")
+            cells.append(cell if beside["firmware"][metric]["direction"] == "undecided" else f"**{cell}**")
+        lines.append([name, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _span(value: Mapping[str, float], sign: str = "") -> str:
+    return f"{value['mean']:{sign}.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
 
 def _cells(metrics: Mapping[str, Any]) -> list[str]:
@@ -117,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
         texts = {
             f"{options.name}.json": json.dumps(found, indent=1) + "\n",
-            f"{options.name}.md": table(found),
+            f"{options.name}.md": f"{table(found)}\n{paired_table(found)}",
             f"{options.name}-tradeoff.svg": draw_tradeoff(found),
             f"{options.name}-usage.svg": draw_usage(found),
         }
@@ -128,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TinydsnError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(table(found), end="")
+    print(f"{table(found)}\n{paired_table(found)}", end="")
     return 0
 
 
