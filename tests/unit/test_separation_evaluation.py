@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from test_training_separation import speakers
+import torch
+from test_training_loop import SAMPLES
+from test_training_separation import SMALL, speakers
 
 from tinydsn.audio.metrics import si_sdr
+from tinydsn.audio.voices import Speakers
 from tinydsn.evaluation import separation as listed
 from tinydsn.evaluation.separation import mixed_sdr, render_voices, separated_sdr, separation_list
+from tinydsn.models.checkpoint import save_checkpoint
+from tinydsn.models.kinds import make_network
+from tinydsn.workflow import separation as workflow
+from tinydsn.workflow import ship
 from tinydsn.workflow.separation import Separated, beside_statics, differences
 
 
@@ -68,3 +78,29 @@ def test_front_is_the_line_between_the_static_neighbours() -> None:
     assert beside_statics(measured([3.0] * 4, 90.0), statics) is None
     plain = differences(statics["half"], {"firmware": statics["full"].gain("firmware")})
     assert plain["firmware"]["all"]["mean"] == -2 and plain["firmware"]["all"]["verdict"] == "below"
+
+
+def test_a_separator_is_shipped_with_its_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calibrated on mixtures of two, measured on the two-speaker list (here on the host), and compared."""
+    for module in (ship, workflow):
+        monkeypatch.setattr(module, "load_speakers", lambda corpus, split: speakers(1))
+    monkeypatch.setattr(ship, "CALIBRATION", replace(ship.CALIBRATION, samples=SAMPLES))
+    monkeypatch.setattr(ship, "training_of", lambda run, corpus: {"recipe": {"guidance": {"kind": "none"}}})
+    monkeypatch.setattr(workflow, "render_voices", short)
+    torch.manual_seed(3)
+    save_checkpoint(make_network(replace(SMALL, gated=False)), tmp_path / "model.safetensors")
+    run = [str(tmp_path), "--corpus", str(tmp_path), "--to", str(tmp_path / "two.safetensors")]
+    assert ship.main([*run, "--board", "host", "--limit", "2"]) == 0
+    card = json.loads((tmp_path / "two.card.json").read_text())
+    assert card["test"]["kind"] == "separation" and card["test"]["equal"]["status"] == "equal"
+    assert card["test"]["conditions"]["all"]["files"] == 2
+    gain = card["test"]["conditions"]["all"]["improvement"]["firmware"]["mean"]
+    assert f"two: SISDR improvement {gain:.2f} dB\n" in capsys.readouterr().out
+
+
+def short(item: listed.Listed, voices: Speakers) -> listed.Voices:
+    """A quarter of a second of a mixture of the list."""
+    whole = render_voices(item, voices)
+    return listed.Voices(whole.mixed[40000:44000].copy(), whole.voices[:, 40000:44000].copy())

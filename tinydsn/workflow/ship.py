@@ -129,16 +129,15 @@ def _steps(say: Say) -> Callable[[str], Callable[[int, int], None]]:
 def line(card: dict[str, Any]) -> str:
     """One line of what was reached: noisy -> firmware."""
     test = card["test"]
+    instructions = test["instructions"]
+    spent = f", {instructions['mean']:,} instructions a frame" if instructions else ""
     if "conditions" in test:
         gain = test["conditions"]["all"]["improvement"]["firmware"]["mean"]
-        mean = test["instructions"]["mean"]
-        return f"{card['name']}: SISDR improvement {gain:.2f} dB, {mean:,} instructions a frame"
+        return f"{card['name']}: SISDR improvement {gain:.2f} dB{spent}"
     changes = [
         f"{metric} {test['noisy'][metric]['mean']:.2f} -> {test['firmware'][metric]['mean']:.2f}"
         for metric in ("SISDR", "PESQ", "SIG", "BAK", "OVRL")
     ]
-    instructions = test["instructions"]
-    spent = f", {instructions['mean']:,} instructions a frame" if instructions else ""
     return f"{card['name']}: {', '.join(changes)}{spent}"
 
 
