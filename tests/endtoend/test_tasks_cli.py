@@ -148,6 +148,6 @@ def test_a_recipe_for_an_unknown_task_is_refused(
     )
     recipe.write_text(RECIPE.format(task="log-mel"))
     assert refused(capsys, "train", str(recipe), *where, "--start", "a.safetensors") == (
-        f"{recipe}: a task's recipe has no use for --start, --pool and --ratings"
+        f"{recipe}: a task's recipe has no use for --start, --meter, --pool and --ratings"
     )
     assert not (tmp_path / "out").exists()

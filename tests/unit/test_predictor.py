@@ -230,7 +230,9 @@ def test_a_run_on_the_rated_pool(pool: tuple[Path, Path], tmp_path: Path) -> Non
     other = task_recipes()["log-mel"]
     with pytest.raises(ConfigError) as caught:
         train_task(other, tmp_path, tmp_path / "run", pool=folder)
-    assert str(caught.value) == f"{other}: a task's recipe has no use for --start, --pool and --ratings"
+    assert (
+        str(caught.value) == f"{other}: a task's recipe has no use for --start, --meter, --pool and --ratings"
+    )
 
 
 def interrupted(recipe: TaskRecipe, data: Segments, valid: Batch, out: Path) -> None:

@@ -265,9 +265,9 @@ def test_bad_recipes(tmp_path: Path) -> None:
 
 
 def test_shipped_recipes_are_for_the_tasks_of_their_names() -> None:
-    assert set(task_recipes()) == {*TASKS, "speech-quality-float"}
+    assert set(task_recipes()) == {*TASKS, "speech-quality-float", "speech-quality-small"}
     for name, path in task_recipes().items():
-        assert read_task_recipe(path).task.name == name.removesuffix("-float")
+        assert read_task_recipe(path).task.name == name.removesuffix("-float").removesuffix("-small")
 
 
 def test_a_tasks_checkpoint_comes_back_and_is_no_enhancement_network(tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ def command(
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint (or shipped name) to start from; it may lack the policy.")
     ] = None,
+    meter: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of speech-quality that decides, for a recipe of kind metered."),
+    ] = None,
     pool: Annotated[Path | None, typer.Option(help="Folder of the rendered pool; made if missing.")] = None,
     ratings: Annotated[
         Path | None, typer.Option(help="The pool's table of ratings (`tinydsn rate`); a shipped one without.")
@@ -56,6 +60,7 @@ def command(
             corpus,
             output,
             start=start,
+            meter=meter,
             pool=pool,
             ratings=ratings,
             device=device,

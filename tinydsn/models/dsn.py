@@ -17,6 +17,7 @@ from quant.frontend import FrontEnd
 from tinydsn.models.network import Cost, MaskNetwork, MaskOutput
 from tinydsn.models.settings import check_whole
 from tinydsn.nn import (
+    FramePolicy,
     GatedAttention,
     GatedConvPair,
     GatedDecoder,
@@ -75,7 +76,7 @@ class DsnConfig:
     policy_bias: float = 2.0
 
     def __post_init__(self) -> None:
-        check_whole(self, ("policy_bias", "gated"))
+        check_whole(self, self.not_whole)
         if self.bins % 16 or self.bins % self.policy_bands:
             raise ConfigError(
                 f"DsnConfig.bins is {self.bins} (must be a multiple of 16 and of policy_bands, "
@@ -89,6 +90,11 @@ class DsnConfig:
         if self.kernel % 2 == 0:
             raise ConfigError(f"DsnConfig.kernel is {self.kernel} (must be odd)")
 
+    @property
+    def not_whole(self) -> tuple[str, ...]:
+        """The settings that are no whole numbers."""
+        return ("policy_bias", "gated")
+
 
 class Dsn(MaskNetwork):
     """The network over whole clips; `streaming` gives the same network frame by frame."""
@@ -98,15 +104,13 @@ class Dsn(MaskNetwork):
         "training are this project's."
     )
     config: DsnConfig
-    policy: Policy | None
+    policy: FramePolicy | None
 
     def __init__(self, config: DsnConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or DsnConfig()
         self.gates = GATES if c.gated else ()
-        self.policy = (
-            Policy(c.bins, c.policy_bands, c.policy_hidden, len(GATES), c.policy_bias) if c.gated else None
-        )
+        self.policy = self.make_policy() if c.gated else None
         self.first = nn.Conv2d(1, c.first, (2, 5), (1, 4), (0, 1))
         self.encoder = GatedConvPair(c.first, c.middle, c.gated_middle, c.channels, c.kernel)
         self.attention = GatedAttention(c.channels, c.heads, c.gated_heads, c.width)
@@ -114,6 +118,11 @@ class Dsn(MaskNetwork):
         self.feedforward = GatedFeedForward(c.channels, c.ffn, c.gated_ffn)
         self.decoder = GatedDecoder(c.channels, c.up, c.gated_up, c.middle, c.first, c.kernel)
         self.last = frequency_conv(c.first, 4, c.kernel)
+
+    def make_policy(self) -> FramePolicy:
+        """What decides the gates, with fresh weights."""
+        c = self.config
+        return Policy(c.bins, c.policy_bands, c.policy_hidden, len(GATES), c.policy_bias)
 
     def forward(self, features: Tensor, gating: Gating | None = None) -> MaskOutput:
         """Whole clips from a zero state: features ``[batch, frames, bins]`` (compressed magnitudes)."""
@@ -170,7 +179,6 @@ class DsnStep(nn.Module):
     """
 
     previous: Tensor
-    policy_state: Tensor | None
     static_state: Tensor
     gated_state: Tensor
 
@@ -188,8 +196,10 @@ class DsnStep(nn.Module):
         self.last = network.last
         core = c.bins // 16
         self.register_buffer("previous", torch.zeros(1, c.bins), persistent=False)
-        policy_state = torch.zeros(1, c.policy_hidden) if c.gated else None
-        self.register_buffer("policy_state", policy_state, persistent=False)
+        start = self.policy.start() if self.policy is not None else {}
+        self.policy_states = tuple(start)
+        for name, zeros in start.items():
+            self.register_buffer(f"policy_{name}", zeros, persistent=False)
         self.register_buffer("static_state", torch.zeros(core, c.hidden), persistent=False)
         self.register_buffer("gated_state", torch.zeros(core, c.gated_hidden), persistent=False)
 
@@ -198,16 +208,17 @@ class DsnStep(nn.Module):
         for state in self.buffers():
             state.zero_()
 
-    def _gates(self, frame: Tensor) -> tuple[list[Tensor | None], Tensor | None]:
-        """A boolean scalar for each gate (None: no gate), and the policy's next state."""
-        if self.policy is None or self.policy_state is None:
-            return [None] * len(GATES), None
-        logits, policy_state = self.policy.step(frame, self.policy_state)
-        return [logits[index] > 0 for index in range(len(GATES))], policy_state
+    def _gates(self, frame: Tensor) -> tuple[list[Tensor | None], dict[str, Tensor]]:
+        """A boolean scalar for each gate (None: no gate), and the policy's next states."""
+        if self.policy is None:
+            return [None] * len(GATES), {}
+        before = {name: self.get_buffer(f"policy_{name}") for name in self.policy_states}
+        logits, after = self.policy.decide(frame, before)
+        return [logits[index] > 0 for index in range(len(GATES))], after
 
     def forward(self, frame: Tensor) -> Tensor:
         """The mask ``[bins]`` of one frame ``[bins]``."""
-        on, policy_state = self._gates(frame)
+        on, policy_states = self._gates(frame)
         row = frame.unsqueeze(0)
         pair = torch.cat([self.previous, row], 0).unsqueeze(0).unsqueeze(0)
         first = torch.relu(self.first(pair)).permute(0, 2, 3, 1).squeeze(0).squeeze(0)
@@ -220,8 +231,8 @@ class DsnStep(nn.Module):
         wide = self.decoder.step(core, middle, first, on[4])
         mask = torch.sigmoid(conv_columns(self.last, wide).flatten(-2))
         self.previous.copy_(row)
-        if policy_state is not None and self.policy_state is not None:
-            self.policy_state.copy_(policy_state)
+        for name, state in policy_states.items():
+            self.get_buffer(f"policy_{name}").copy_(state)
         self.static_state.copy_(static_state)
         self.gated_state.copy_(gated_state)
         return mask

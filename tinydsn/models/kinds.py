@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from tinydsn.models.dsn import Dsn, DsnConfig
 from tinydsn.models.fsenet import Fsenet, FsenetConfig
+from tinydsn.models.metered import MeteredConfig, MeteredDsn
 from tinydsn.models.network import MaskNetwork, NetworkConfig
 from tinydsn.models.nsnet2 import NsNet2, NsNet2Config
 from tinydsn.models.predictor import Predictor, PredictorConfig
@@ -29,6 +30,7 @@ class Kind(Generic[Network]):
 KINDS: dict[str, Kind[MaskNetwork]] = {
     "dsn": Kind(DsnConfig, Dsn),
     "fsenet": Kind(FsenetConfig, Fsenet),
+    "metered": Kind(MeteredConfig, MeteredDsn),
     "nsnet2": Kind(NsNet2Config, NsNet2),
     "separator": Kind(SeparatorConfig, Separator),
     "slim": Kind(SlimConfig, Slim),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from tinydsn.nn import Gating, Policy, RunningPolicy
+from tinydsn.nn import FramePolicy, Gating, RunningPolicy
 
 
 class NetworkConfig(Protocol):
@@ -97,7 +97,7 @@ class MaskNetwork(nn.Module):
         """Adds ``amount`` to all logits, as shifting the threshold does on the device. Without gates there
         is nothing to do."""
         for module in self.policy.modules() if self.policy is not None else ():
-            if isinstance(module, (Policy, RunningPolicy)):
+            if isinstance(module, (FramePolicy, RunningPolicy)):
                 module.head.bias.add_(amount)
 
     def levels(self) -> tuple[tuple[int, ...], ...]:

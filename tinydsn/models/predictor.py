@@ -8,6 +8,7 @@ head. ``binary = false`` gives the same network with ReLUs, the reference that i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ from tinydsn.models.task_network import TaskNetwork
 from tinydsn.nn.step import Step
 
 FRAME_RATE = 62.5
+OVRL = 2
+"""Which of the three answers tells the rating of the whole."""
+MIDDLE_RATING, RANGE_RATING = 3.0, 2.0
+"""A rating is MIDDLE_RATING + RANGE_RATING * answer."""
 SPREAD, SPARSE = 0.3, -0.1
 """Initial standard deviation and mean of what meets a threshold: within the surrogate's reach, and 37 % of
 the bits are set."""
@@ -160,12 +165,9 @@ class Predictor(TaskNetwork):
 
     def macs(self) -> int:
         """Multiply-accumulates of one frame; a map of bits needs only the sums of set ones."""
-        total, positions = BINS + self.config.pooled, BAND_COUNT
-        for shape, block in zip(BLOCKS, self.blocks, strict=True):
-            positions = shape.positions(positions)
-            assert isinstance(block, Block)
-            total += positions * block.conv.weight.numel()
-        return total + sum(layer.weight.numel() for layer in (self.pool, self.first, self.second))
+        weights = [block.conv.weight for block in self.blocks if isinstance(block, Block)]
+        layers = (self.pool, self.first, self.second)
+        return BINS + map_macs(weights) + self.config.pooled + sum(layer.weight.numel() for layer in layers)
 
     def map_elements(self) -> int:
         """Elements of the convolutions' maps that a frame keeps: each result, and the frames before it that
@@ -186,28 +188,66 @@ def leaky_mean(values: Tensor, rate: float) -> Tensor:
     return weights @ values
 
 
-class PredictorStep(nn.Module):
+def map_macs(weights: Iterable[Tensor]) -> int:
+    """Multiply-accumulates of one frame's maps, for the convolutions' weights."""
+    total, positions = 0, BAND_COUNT
+    for shape, weight in zip(BLOCKS, weights, strict=True):
+        positions = shape.positions(positions)
+        total += positions * weight.numel()
+    return total
+
+
+class Listener(nn.Module):
+    """The parts of a `Predictor` in evaluation mode, frame by frame up to the units of its head.
+
+    The norms are inside the convolutions' weights (copies); the other layers are the network's own.
+    """
+
+    def __init__(self, network: Predictor) -> None:
+        super().__init__()
+        self.config = network.config
+        blocks = [block.eval() for block in network.blocks if isinstance(block, Block)]
+        self.convs = nn.ModuleList(fuse_conv_bn_eval(block.conv, block.norm) for block in blocks)
+        self.activations = nn.ModuleList(block.activation for block in blocks)
+        self.pool, self.first = network.pool, network.first
+
+    def start(self) -> dict[str, Tensor]:
+        """The states before the first frame, by name: of each block the frames that it still needs, and the
+        mean of the pooled features."""
+        states, positions, channels = {}, BAND_COUNT, 1
+        for index, shape in enumerate(BLOCKS):
+            states[f"history{index}"] = torch.zeros(shape.history, positions, channels)
+            positions, channels = shape.positions(positions), self.config.channels
+        return states | {"mean": torch.zeros(self.config.pooled)}
+
+    def listen(self, frame: Tensor, states: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The head's units ``[hidden]``, in which the answer is linear, and the next states, for one frame
+        ``[256]``."""
+        columns, after = bands(frame).view(1, BAND_COUNT, 1), {}
+        for index, (conv, activation) in enumerate(zip(self.convs, self.activations, strict=True)):
+            image = torch.cat([states[f"history{index}"], columns])
+            after[f"history{index}"] = image[1:]
+            # [frames, positions, channels] -> a map of one frame, channels last again
+            columns = activation(conv(image.permute(2, 0, 1).unsqueeze(0)))[0].permute(1, 2, 0)
+        features = torch.relu(self.pool(columns.reshape(-1)))
+        mean = states["mean"] + self.config.rate * (features - states["mean"])
+        return torch.relu(self.first(mean)), after | {"mean": mean}
+
+
+class PredictorStep(Listener):
     """One frame of a `Predictor` in evaluation mode: ``forward(frame[256]) -> [outputs]``, states in buffers.
 
     Running it over a clip from `reset` equals `Predictor.forward` but for rounding, which a bit can turn.
     """
 
-    mean: Tensor
-
     def __init__(self, network: Predictor) -> None:
-        super().__init__()
-        self.config = network.config
+        super().__init__(network)
         self.frontend: FrontEnd | None = FrontEnd(kind="stft-features")
-        blocks = [block.eval() for block in network.blocks if isinstance(block, Block)]
-        self.convs = nn.ModuleList(fuse_conv_bn_eval(block.conv, block.norm) for block in blocks)
-        self.activations = nn.ModuleList(block.activation for block in blocks)
-        self.pool, self.first, self.second = network.pool, network.first, network.second
-        positions, channels = BAND_COUNT, 1
-        for index, shape in enumerate(BLOCKS):
-            before = torch.zeros(shape.history, positions, channels)
-            self.register_buffer(f"history{index}", before, persistent=False)
-            positions, channels = shape.positions(positions), self.config.channels
-        self.register_buffer("mean", torch.zeros(self.config.pooled), persistent=False)
+        self.second = network.second
+        start = self.start()
+        self.states = tuple(start)
+        for name, zeros in start.items():
+            self.register_buffer(name, zeros, persistent=False)
 
     def reset(self) -> None:
         """Sets the states to zero."""
@@ -216,14 +256,7 @@ class PredictorStep(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         """The answer ``[outputs]`` to one frame ``[256]``."""
-        columns = bands(frame).view(1, BAND_COUNT, 1)
-        for index, (conv, activation) in enumerate(zip(self.convs, self.activations, strict=True)):
-            history: Tensor = getattr(self, f"history{index}")
-            image = torch.cat([history, columns])
-            history.copy_(image[1:])
-            # [frames, positions, channels] -> a map of one frame, channels last again
-            columns = activation(conv(image.permute(2, 0, 1).unsqueeze(0)))[0].permute(1, 2, 0)
-        features = torch.relu(self.pool(columns.reshape(-1)))
-        mean = self.mean + self.config.rate * (features - self.mean)
-        self.mean.copy_(mean)
-        return self.second(torch.relu(self.first(mean)))  # type: ignore[no-any-return]
+        units, after = self.listen(frame, {name: self.get_buffer(name) for name in self.states})
+        for name, state in after.items():
+            self.get_buffer(name).copy_(state)
+        return self.second(units)  # type: ignore[no-any-return]

@@ -7,12 +7,13 @@ from tinydsn.nn.conv import GatedConvPair, conv_columns
 from tinydsn.nn.decoder import GatedDecoder
 from tinydsn.nn.gate import Gating, gates_from_logits
 from tinydsn.nn.linear import GatedFeedForward
-from tinydsn.nn.policy import Policy
+from tinydsn.nn.policy import FramePolicy, Policy
 from tinydsn.nn.recurrent import GatedRecurrence, gru_with_hold
 from tinydsn.nn.running import RunningPolicy
 from tinydsn.nn.temporal import GatedTemporalConv
 
 __all__ = [
+    "FramePolicy",
     "GatedAttention",
     "GatedConvPair",
     "GatedDecoder",

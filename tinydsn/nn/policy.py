@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 
-class Policy(nn.Module):
+class FramePolicy(nn.Module):
+    """What decides the gates of a frame from the frame itself and from states of its own.
+
+    ``head`` makes the logits; gate k is taken where logit k is above 0.
+    """
+
+    head: nn.Linear
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``[batch, frames, gates]`` and what the head reads, ``[batch, frames, hidden]``, of whole
+        clips ``[batch, frames, bins]`` from the states of `start`."""
+
+    @abstractmethod
+    def start(self) -> dict[str, Tensor]:
+        """The states before the first frame, by name."""
+
+    @abstractmethod
+    def decide(self, frame: Tensor, states: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits ``[gates]`` and the next states of one frame ``[bins]``."""
+
+    @abstractmethod
+    def macs(self) -> int:
+        """Multiply-accumulates of one frame."""
+
+
+class Policy(FramePolicy):
     """Frame pooled to bands -> GRU over time -> one logit per gate (PAPERS.md, section 1, "Policy").
 
     bins    features of a frame; must be a multiple of ``bands``
@@ -36,6 +65,15 @@ class Policy(nn.Module):
         weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
         hidden, _ = torch.gru(pooled, state, weights, True, 1, 0.0, False, False, True)
         return self.head(hidden), hidden
+
+    def start(self) -> dict[str, Tensor]:
+        """The state before the first frame, ``[1, hidden]``."""
+        return {"state": torch.zeros(1, self.hidden)}
+
+    def decide(self, frame: Tensor, states: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """`step` with the state by its name."""
+        logits, state = self.step(frame, states["state"])
+        return logits, {"state": state}
 
     def step(self, frame: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``[gates]`` and the next state ``[1, hidden]`` of one frame ``[bins]``."""

@@ -15,6 +15,7 @@ from tinydsn.audio.corpus import RATE, Bank
 from tinydsn.audio.metrics import dnsmos
 from tinydsn.audio.mixing import MixOptions, draw, mix
 from tinydsn.audio.stft import analysis
+from tinydsn.models.predictor import MIDDLE_RATING, RANGE_RATING
 from tinydsn.models.sequence import bands
 
 FRONT = FrontEnd(kind="stft-features")
@@ -32,8 +33,6 @@ PHRASE_WEIGHT = 3.0
 FLOOR = 1e-6
 MIDDLE_DB, RANGE_DB = -10.0, 64.0
 """Log-mel values in dB are told as (value - middle) / range, which is inside [-1, 1)."""
-MIDDLE_RATING, RANGE_RATING = 3.0, 2.0
-"""Ratings from 1 to 5 likewise."""
 SETTLED = 125
 """Frames (2 s) in which no rating is asked for: an average over a second has hardly begun."""
 

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinydsn.tasks.examples import RANGE_DB, RANGE_RATING
+from tinydsn.models.predictor import OVRL, RANGE_RATING
+from tinydsn.tasks.examples import RANGE_DB
 
 LEAST = 2.0**-15
 """A probability of 0 counts as one step of the Q15 output."""
-OVRL = 2
-"""Place of the overall rating."""
 SMOOTH, DETECT = 8, 0.5
 """A phrase is told when its mean probability over 8 frames (0.13 s) is above 0.5 anywhere in a clip."""
 Judged = tuple[np.ndarray, np.ndarray, np.ndarray]

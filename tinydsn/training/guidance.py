@@ -9,6 +9,7 @@ from torch import Tensor
 
 from quant.errors import ConfigError
 from quant.nearest import unknown
+from tinydsn.models.network import MaskNetwork
 
 KINDS = ("none", "rating", "snr", "constant", "signal")
 SAMPLES_FLOOR = 1e-6
@@ -77,6 +78,22 @@ def wanted_usage(condition: Tensor, guidance: Guidance) -> Tensor:
         return torch.full_like(condition, guidance.constant)
     position = ((guidance.best - condition) / (guidance.best - guidance.worst)).clamp(0, 1)
     return guidance.low + (guidance.high - guidance.low) * position
+
+
+def opening_thresholds(model: MaskNetwork) -> dict[int, float]:
+    """By gate, in opening order: the usage above which it opens, if usage shall follow what is told.
+
+    Gate k opens where the told usage exceeds the share of compute of the gates that open before it and half
+    of its own.
+    """
+    gated = dict(zip(model.gates, model.macs()[1], strict=True))
+    whole, before = sum(gated.values()), 0.0
+    thresholds = {}
+    for name in model.opening_order():
+        share = gated[name] / whole
+        thresholds[model.gates.index(name)] = before + share / 2
+        before += share
+    return thresholds
 
 
 def hint_loss(states: Tensor, hint: torch.nn.Linear, wanted: Tensor, first: int) -> Tensor:

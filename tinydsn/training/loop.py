@@ -15,6 +15,7 @@ from quant.frontend import FrontEnd
 from tinydsn.audio.stft import analysis, features, masked, synthesis
 from tinydsn.models.checkpoint import save_checkpoint
 from tinydsn.models.network import MaskNetwork
+from tinydsn.models.predictor import Predictor
 from tinydsn.nn import Gating
 from tinydsn.training.data import Batch, TrainingData
 from tinydsn.training.exits import exit_losses, exit_masks
@@ -188,20 +189,22 @@ def train(
     start: Path | None = None,
     watch: Watch | None = None,
     target: Target | None = None,
+    meter: Predictor | None = None,
 ) -> MaskNetwork:
     """Trains until the recipe's hours are seen, and returns the averaged weights.
 
     Writes ``model.safetensors`` (averaged weights), ``state.safetensors`` (to resume) and ``log.jsonl``
     into ``out`` at least every ``every`` seconds and at the end. An existing state is resumed, with the
     same result as without the interruption; ``start`` is the checkpoint of a warm start. ``target``
-    fine-tunes for integers; the checkpoint then holds the scales of the weights too.
+    fine-tunes for integers; the checkpoint then holds the scales of the weights too. ``meter``: what decides
+    for a network of kind "metered", unless the start is one.
     """
     state = out / "state.safetensors"
     widths = None if target is None else target.network.widths
     if state.is_file():
         run = load_run(state, recipe, device, widths)
     else:
-        run = new_run(recipe, device, start, widths)
+        run = new_run(recipe, device, start, widths, meter)
         if target is not None:
             _save(run, data, recipe, out, say, target)  # what the start is worth in integers
         if recipe.guidance.pretrain > 0:

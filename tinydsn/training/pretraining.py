@@ -19,7 +19,7 @@ from tinydsn.audio.stft import analysis, features
 from tinydsn.models.network import MaskNetwork
 from tinydsn.nn import Policy
 from tinydsn.training.data import POLICY_CLIPS, POLICY_SAMPLES, TrainingData
-from tinydsn.training.guidance import Guidance, hint_loss, wanted_usage
+from tinydsn.training.guidance import Guidance, hint_loss, opening_thresholds, wanted_usage
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.run import Run
 from tinydsn.training.schedule import learning_rate
@@ -68,16 +68,9 @@ def pretrain_policy(
 def thermometer(model: MaskNetwork, policy: Policy, hint: nn.Linear, guidance: Guidance) -> None:
     """Sets the policy's head so that the gates open one after the other as the told usage rises.
 
-    Gate k opens where the told usage exceeds the share of compute of the gates that open before it and
-    half of its own: the usage then follows what is told. ``guidance.slope`` is the logits' slope.
+    Where each opens: `opening_thresholds`. ``guidance.slope`` is the logits' slope.
     """
-    gated = dict(zip(model.gates, model.macs()[1], strict=True))
-    whole, before = sum(gated.values()), 0.0
-    for name in model.opening_order():
-        share = gated[name] / whole
-        index = model.gates.index(name)
-        threshold = before + share / 2
+    for index, threshold in opening_thresholds(model).items():
         policy.head.weight[index] = guidance.slope * hint.weight[0]
         offset = math.log(threshold / (1 - threshold))
         policy.head.bias[index] = guidance.slope * (hint.bias[0] - offset)
-        before += share

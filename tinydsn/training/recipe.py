@@ -18,6 +18,7 @@ from tinydsn.audio.voices import VoiceOptions
 from tinydsn.models.dsn import DsnConfig
 from tinydsn.models.exits import ExitNetwork
 from tinydsn.models.kinds import KINDS, kind_of
+from tinydsn.models.metered import MeteredConfig
 from tinydsn.models.network import NetworkConfig
 from tinydsn.training.exits import ExitOptions
 from tinydsn.training.guidance import Guidance
@@ -81,7 +82,10 @@ class Recipe:
             raise ConfigError("guidance by rating needs rated mixtures (set pool = true in [train])")
         if self.guidance.kind == "snr" and self.train.pool:
             raise ConfigError("guidance by snr needs mixtures of known SNR (set pool = false in [train])")
-        if self.train.policy_rate == 0 and self.model.gated and not self.guidance.pretrain:
+        if self.metered and self.guidance.hints:
+            raise ConfigError("a meter needs no hint, it was trained before (set hint = 0 in [guidance])")
+        learnt = self.metered or self.guidance.pretrain
+        if self.train.policy_rate == 0 and self.model.gated and not learnt:
             raise ConfigError("a policy that is not trained must be pretrained (set pretrain in [guidance])")
         if self.guidance.kind != "none" and not self.model.gated:
             raise ConfigError('a network without gates has no guidance (set kind = "none" in [guidance])')
@@ -114,6 +118,11 @@ class Recipe:
     def quantized(self) -> bool:
         """Whether the run fine-tunes for integers."""
         return bool(self.quantization.precision)
+
+    @property
+    def metered(self) -> bool:
+        """Whether a meter decides the gates, which must be given."""
+        return isinstance(self.model, MeteredConfig) and self.model.gated
 
     @property
     def separates(self) -> bool:

@@ -46,12 +46,18 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def write_record(
-    out: Path, name: str, recipe: Recipe, corpus: Path, start: Path | None, device: str
+    out: Path,
+    name: str,
+    recipe: Recipe,
+    corpus: Path,
+    start: Path | None,
+    device: str,
+    meter: Path | None = None,
 ) -> dict[str, Any]:
     """Notes what this run is made of in ``out``, or checks that a resumed run is the same one.
 
     ``hours_before`` counts the mixtures that the start weights had seen. Raises ConfigError when ``out``
-    holds a run of another recipe, corpus or start.
+    holds a run of another recipe, corpus, start or meter.
     """
     import torch
 
@@ -66,6 +72,9 @@ def write_record(
         else None,
         "corpus_sha256": file_hash(corpus / "manifest.csv"),
     }
+    if meter is not None:
+        made = read_record(meter.parent)
+        record["meter"] = {"name": made["recipe"] if made else meter.name, "sha256": file_hash(meter)}
     old = read_record(out)
     plain = json.loads(json.dumps(record))
     if old is not None:

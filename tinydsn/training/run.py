@@ -13,10 +13,15 @@ from quant.errors import ModelFileError
 from tinydsn.models.checkpoint import load_checkpoint
 from tinydsn.models.kinds import make_network
 from tinydsn.models.network import MaskNetwork
+from tinydsn.models.predictor import Predictor
 from tinydsn.training.exits import train_only_heads
+from tinydsn.training.metering import decide_by
 from tinydsn.training.quantized import WeightScales
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.state import read_state, resuming, write_state
+
+POLICY = "policy."
+"""Beginning of the names of what decides."""
 
 
 @dataclass
@@ -46,9 +51,10 @@ def new_run(
     device: str = "cpu",
     start: Path | None = None,
     widths: Mapping[str, int] | None = None,
+    meter: Predictor | None = None,
 ) -> Run:
     """Weights from the recipe's seed, or from the checkpoint ``start``; and the optimiser. ``widths``: bits
-    of the weights to fine-tune for.
+    of the weights to fine-tune for. ``meter``: what decides, for a network of kind "metered".
 
     ``start`` may lack the policy (a static sibling): that then keeps its start values. Raises
     ModelFileError when another part is missing or has another shape.
@@ -58,6 +64,8 @@ def new_run(
     hint = nn.Linear(recipe.model.policy_hidden, 1)
     if start is not None:
         warm_start(model, start)
+    if meter is not None:
+        decide_by(model, meter, recipe.guidance)
     average = make_network(recipe.model)
     average.load_state_dict(model.state_dict())
     scales = average_scales = None
@@ -70,7 +78,7 @@ def new_run(
         value.requires_grad_(recipe.train.policy_rate > 0)
     if recipe.exits.only_heads:
         train_only_heads(model)
-    rest = [value for name, value in model.named_parameters() if not name.startswith("policy.")]
+    rest = [value for name, value in model.named_parameters() if not name.startswith(POLICY)]
     groups = [{"params": rest, "factor": 1.0}, {"params": policy, "factor": recipe.train.policy_rate}]
     if scales is not None:
         factor = recipe.quantization.scale_rate
@@ -81,12 +89,14 @@ def new_run(
 
 
 def warm_start(model: MaskNetwork, path: Path) -> None:
-    """Copies the weights of a checkpoint; only the policy may be missing on either side."""
+    """Copies the weights of a checkpoint; only the policy may be missing on either side, or be another."""
     own, given = model.state_dict(), load_checkpoint(path).state_dict()
+    if _policy_names(own) != _policy_names(given):
+        given = {name: value for name, value in given.items() if not name.startswith(POLICY)}
     wrong = sorted(
         name
         for name in own.keys() | given.keys()
-        if not name.startswith("policy.")
+        if not name.startswith(POLICY)
         and (name not in own or name not in given or own[name].shape != given[name].shape)
     )
     if wrong:
@@ -96,6 +106,10 @@ def warm_start(model: MaskNetwork, path: Path) -> None:
         )
     fits = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(own | fits)
+
+
+def _policy_names(weights: Mapping[str, object]) -> set[str]:
+    return {name for name in weights if name.startswith(POLICY)}
 
 
 def save_run(run: Run, path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Watch = Callable[[int, int, dict[str, float]], None]
 RECIPES = Path(__file__).resolve().parents[1] / "tasks" / "recipes"
-UNUSED = "a task's recipe has no use for --start, --pool and --ratings"
+UNUSED = "a task's recipe has no use for --start, --meter, --pool and --ratings"
 VALID, TEST = 200, 400
 """Examples of the valid and the test split."""
 

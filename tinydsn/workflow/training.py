@@ -68,6 +68,7 @@ def train(
     out: Path,
     *,
     start: Path | None = None,
+    meter: Path | None = None,
     pool: Path | None = None,
     ratings: Path | None = None,
     device: str = "auto",
@@ -79,14 +80,15 @@ def train(
 ) -> dict[str, Any]:
     """Trains a recipe, or goes on with it; returns where the weights are and the last validation.
 
-    ``start`` is a checkpoint or a shipped model's name. With ``tensorboard`` the losses go into
+    ``start`` is a checkpoint or a shipped model's name; so is ``meter``, of speech-quality, which a network
+    of kind "metered" needs unless its start is one. With ``tensorboard`` the losses go into
     ``out/tensorboard`` too. A recipe that fine-tunes for integers, for ``precision`` if that is given, also
     writes ``precision.toml`` and, at the end, ``model.tdsn``.
     """
     from tinydsn.tasks.recipe import is_task_recipe
 
     if is_task_recipe(recipe_path(recipe)):
-        if start:
+        if start or meter:
             raise ConfigError(f"{recipe}: {UNUSED}")
         path = recipe_path(recipe)
         return train_task(
@@ -96,16 +98,20 @@ def train(
 
     from tinydsn.training.data import load_training_data
     from tinydsn.training.loop import train as run_loop
+    from tinydsn.training.metering import read_meter
     from tinydsn.training.recipe import read_recipe
     from tinydsn.training.record import write_record
     from tinydsn.training.separation import load_separation_data
 
     if start is not None:
         start = checkpoint_path(str(start)) or start
+    if meter is not None:
+        meter = checkpoint_path(str(meter)) or meter
     path = recipe_path(recipe)
     settings, chosen = read_recipe(path), device_of(device)
     if precision is not None:
         settings = replace(settings, quantization=replace(settings.quantization, precision=precision))
+    metering = read_meter(meter, settings, start)
     torch.set_num_threads(threads)
     if settings.separates:
         if pool or ratings:
@@ -123,7 +129,7 @@ def train(
         say("measuring value ranges")
         target = make_target(start, settings, data, chosen)
     out.mkdir(parents=True, exist_ok=True)
-    record = write_record(out, path.stem, settings, corpus, start, chosen)
+    record = write_record(out, path.stem, settings, corpus, start, chosen, meter)
     if target is not None:
         keep_precision(target, out)
 
@@ -131,7 +137,7 @@ def train(
         for each in watchers:
             each(done, total, losses)
 
-    run_loop(data, settings, out, say, device=chosen, start=start, watch=tell, target=target)
+    run_loop(data, settings, out, say, device=chosen, start=start, watch=tell, target=target, meter=metering)
     told = {"checkpoint": str(out / "model.safetensors")}
     if target is not None:
         write_graph(target, out / "model.safetensors")
