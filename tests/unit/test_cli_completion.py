@@ -42,7 +42,7 @@ def completed(line: str, folder: Path) -> list[str]:
     [
         ("tinydsn ver", ["verify"]),
         ("tinydsn search sta", ["start", "status"]),
-        ("tinydsn verify dsn", ["dsn-s", "dsn-s-full", "dsn-s-half"]),
+        ("tinydsn verify dsn-s-h", ["dsn-s-half"]),
         ("tinydsn run dsn-s --board mps2", BOARDS),
         ("tinydsn build dsn-s --kernels c", ["cmsis-nn"]),
         ("tinydsn quantize dsn-s --precision w8a1", ["w8a16"]),
@@ -67,7 +67,7 @@ def test_names_and_files_that_begin_so(tmp_path: Path, monkeypatch: pytest.Monke
     assert completion.gate_lists("learned,m") == ["learned,min", "learned,max"]
     assert completion.kernel_lists("fully_connected_16x8") == ["fully_connected_16x8"]
     assert completion.executors("p") == ["processes"]
-    assert completion.recipes("dsn-s-h") == ["dsn-s-half"]
+    assert completion.recipes("dsn-s-h") == ["dsn-s-half", "dsn-s-half-2"]
     assert completion.devices("cu") == ["cuda"]
 
 
