@@ -94,21 +94,25 @@ def table(found: Mapping[str, Any]) -> str:
         usage = f"{entry['usage']['firmware']['mean']:.3f}"
         label = f"{entry['model']}, threshold {entry['bias']:+d}"
         rows.append([label, f"{entry['instructions']['mean']:,}", usage, *_cells(entry["firmware"])])
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return _markdown(head, rows)
 
 
 def paired_table(found: Mapping[str, Any]) -> str:
     """The Markdown table of the model's firmware less each other member's on the same clips; bold where the
     interval leaves out zero."""
-    lines = [["less", "instructions", *PAIRED], ["---"] * (len(PAIRED) + 2)]
+    rows = []
     for name, beside in found["paired"].items():
         ratio = beside["cost_ratio"]
         cells = ["" if ratio is None else f"x {_span(ratio)}"]
         for metric in PAIRED:
             cell = _span(beside["firmware"][metric], "+")
             cells.append(cell if beside["firmware"][metric]["direction"] == "undecided" else f"**{cell}**")
-        lines.append([name, *cells])
+        rows.append([name, *cells])
+    return _markdown(["less", "instructions", *PAIRED], rows)
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
@@ -117,10 +121,7 @@ def _span(value: Mapping[str, float], sign: str = "") -> str:
 
 
 def _cells(metrics: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{metrics[key]['mean']:.3f} [{metrics[key]['low']:.3f}, {metrics[key]['high']:.3f}]"
-        for key in METRICS
-    ]
+    return [_span(metrics[key]) for key in METRICS]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,10 +136,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         curves = draw_training(options.runs) if options.runs else None
         found = family(options.name, options.corpus, options.limit)
+        tables = f"{table(found)}\n{paired_table(found)}"
         options.output.mkdir(parents=True, exist_ok=True)
         texts = {
             f"{options.name}.json": json.dumps(found, indent=1) + "\n",
-            f"{options.name}.md": f"{table(found)}\n{paired_table(found)}",
+            f"{options.name}.md": tables,
             f"{options.name}-tradeoff.svg": draw_tradeoff(found),
             f"{options.name}-usage.svg": draw_usage(found),
         }
@@ -149,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TinydsnError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{table(found)}\n{paired_table(found)}", end="")
+    print(tables, end="")
     return 0
 
 
