@@ -250,7 +250,7 @@ def interrupted(recipe: TaskRecipe, data: Segments, valid: Batch, out: Path) -> 
 def test_training_lowers_the_loss_and_is_the_same_after_a_kill(binary: bool, tmp_path: Path) -> None:
     recipe = read_task_recipe(task_recipes()["speech-quality" if binary else "speech-quality-float"])
     assert recipe.model == PredictorModel(binary=binary)
-    options = TaskTraining(steps=25, batch=8, rate=1e-2, average=0.5, frames=40)
+    options = TaskTraining(steps=50, batch=8, rate=1e-2, average=0.5, frames=40)
     recipe = replace(recipe, model=PredictorModel(channels=8, binary=binary, seconds=0.1), train=options)
     clips, weights = rated(16), []
     for name in ("one", "two"):
@@ -264,7 +264,7 @@ def test_training_lowers_the_loss_and_is_the_same_after_a_kill(binary: bool, tmp
     task = TASKS["speech-quality"]
     fresh = Predictor(recipe.network).eval()  # type: ignore[arg-type]
     with torch.no_grad():
-        assert frame_loss(task, model, clips.whole()) < 0.8 * frame_loss(task, fresh, clips.whole())
+        assert frame_loss(task, model, clips.whole()) < 0.5 * frame_loss(task, fresh, clips.whole())
 
 
 def test_an_example_has_the_rating_of_its_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
