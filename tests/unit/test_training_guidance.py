@@ -9,7 +9,7 @@ from quant.errors import ConfigError
 from tinydsn.training.guidance import (
     Guidance,
     hint_loss,
-    next_price,
+    recent_usage,
     signal_loss,
     usage_loss,
     wanted_usage,
@@ -59,15 +59,18 @@ def test_signal_loss_charges_for_usage_where_the_output_is_good() -> None:
     estimate[:, 8:] += torch.randn(1, 8) * 10  # the second piece is spoilt: 20 dB below the threshold
     gates = torch.tensor([[[1.0], [0.0], [1.0], [1.0]]])
     loss = signal_loss(gates, torch.ones(1), estimate, target, hop, guidance)
-    # Two pieces: the first uses half and pays (almost) the full price, the second pays nothing.
-    assert float(loss[0]) == pytest.approx(0.25, abs=1e-3)
+    # Two pieces: the first uses half and pays half of the price for it, the second uses all and earns as much.
+    assert float(loss[0]) == pytest.approx(0.1 * (0.5 * 0.5 - 1.0 * 0.5) / 2, abs=1e-4)
+    more = signal_loss(gates, torch.ones(1), estimate, target, hop, guidance, excess=0.2)
+    assert float(more[0] - loss[0]) == pytest.approx(0.2 * 0.75, abs=1e-4)
 
 
-def test_the_price_rises_while_too_much_is_used() -> None:
-    guidance = Guidance(kind="signal", constant=0.5, price_rate=0.1)
-    assert next_price(0.02, 0.9, guidance) > 0.02 > next_price(0.02, 0.1, guidance)
-    assert next_price(0.02, 0.5, guidance) == pytest.approx(0.02)
-    assert next_price(10.0, 1.0, guidance) == 10.0
+def test_recent_usage_follows_within_some_steps() -> None:
+    usage = recent_usage(0.5, 1.0)
+    assert 0.5 < usage < 0.75
+    for _ in range(10):
+        usage = recent_usage(usage, 1.0)
+    assert 0.95 < usage < 1.0
 
 
 @pytest.mark.parametrize(

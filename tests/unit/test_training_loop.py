@@ -169,9 +169,10 @@ def test_a_wanted_usage_moves_the_gates() -> None:
     assert constant[-1] < 0.5
 
 
-def test_a_price_on_usage_moves_the_gates_and_adapts() -> None:
-    moved = usage_after(Guidance(kind="signal", constant=0.0, segment=6, price=3.0, threshold=-30.0))
-    assert moved[0] == pytest.approx(1.0) and moved[-1] < 0.5
+def test_a_signal_holds_the_mean_usage_and_does_not_shut_the_gates() -> None:
+    moved = usage_after(Guidance(kind="signal", segment=6, constant=0.4, threshold=-30.0), steps=120)
+    assert moved[0] == pytest.approx(1.0)
+    assert 0.2 < sum(moved[-60:]) / 60 < 0.6 and min(moved) < 0.3 < max(moved[-40:])
 
 
 def test_a_gated_network_starts_from_its_static_sibling(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ class Guidance:
 
     kind        ``rating``: the wanted usage follows the DNSMOS OVRL of the noisy mixture (Zhao et al. 2026);
                 ``snr``: it follows the mixture's SNR, where no rating is known; ``constant``: it is the same
-                for all; ``signal``: usage costs more where the output is good already (Elminshawi et al.
-                2025), at a price that is adapted until the mean usage is ``constant``; ``none``: no
-                objective, as for a network without gates
+                for all; ``signal``: usage costs where the output is good already (Elminshawi et al. 2025)
+                and pays where it is not, and its mean is held at ``constant``; ``none``: no objective, as
+                for a network without gates
     weight      of the usage loss
     low, high   wanted usage at ``best`` and at ``worst``
     best, worst OVRL (or SNR, dB) between which the wanted usage is linear
@@ -35,8 +35,9 @@ class Guidance:
     variety     weight of the loss against gates that never change (`tinydsn.training.variety`)
     least       share of the frames in which each gate shall be open, and in which it shall be shut
     segment     length of the pieces that ``signal`` looks at, frames
-    threshold, softness   SDR of a piece, dB, at which usage costs half of the price, and the slope
-    price, price_rate     start value of the price, and its change per step and unit of usage error
+    threshold, softness   SDR of a piece, dB, at which usage costs nothing, and the slope
+    price       what usage costs in a piece far above ``threshold`` is half of this; far below it earns as much
+    steady      what usage costs beside, times the error of the recent mean usage
     """
 
     kind: str = "rating"
@@ -55,8 +56,8 @@ class Guidance:
     segment: int = 24
     threshold: float = 8.0
     softness: float = 3.0
-    price: float = 0.02
-    price_rate: float = 0.02
+    price: float = 0.1
+    steady: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -120,12 +121,20 @@ def usage_loss(gates: Tensor, weights: Tensor, wanted: Tensor) -> Tensor:
 
 
 def signal_loss(
-    gates: Tensor, weights: Tensor, estimate: Tensor, target: Tensor, hop: int, guidance: Guidance
+    gates: Tensor,
+    weights: Tensor,
+    estimate: Tensor,
+    target: Tensor,
+    hop: int,
+    guidance: Guidance,
+    excess: float = 0.0,
 ) -> Tensor:
     """Usage weighted by how good the output is already, per clip ``[batch]`` (PAPERS.md, section 7).
 
-    A piece with an SDR well above ``threshold`` pays the full price for its usage, one well below nothing;
-    waves ``[batch, samples]``, aligned with the frames; of several voices ``[batch, voices, samples]``, whose
+    A piece with an SDR above ``threshold`` pays for its usage, one below is paid; ``excess``, the recent mean
+    usage less the wanted one, is charged in all pieces alike. Both parts vanish as the gates do what they
+    shall: a price that winds up until they do goes on rising while they move, and shuts all of them for good.
+    Waves ``[batch, samples]``, aligned with the frames; of several voices ``[batch, voices, samples]``, whose
     energies add. No gradient goes through the weights.
     """
     size = guidance.segment * hop
@@ -134,7 +143,8 @@ def signal_loss(
         signal = _energy(target, pieces, size)
         error = _energy(estimate - target, pieces, size)
         ratio = 10 * torch.log10((signal + SAMPLES_FLOOR) / (error + SAMPLES_FLOOR))
-        cost = torch.sigmoid((ratio - guidance.threshold) / guidance.softness)
+        good = torch.sigmoid((ratio - guidance.threshold) / guidance.softness)
+        cost = guidance.price * (good - 0.5) + guidance.steady * excess
     usage = used(gates, weights)[:, : pieces * guidance.segment]
     return (usage.unflatten(1, (pieces, guidance.segment)).mean(-1) * cost).mean(-1)
 
@@ -144,7 +154,7 @@ def _energy(wave: Tensor, pieces: int, size: int) -> Tensor:
     return energy if energy.dim() == 2 else energy.sum(1)
 
 
-def next_price(price: float, mean_used: float, guidance: Guidance) -> float:
-    """The price of usage after a step with this mean usage: it rises while too much is used."""
-    change = min(1.0, max(-1.0, guidance.price_rate * (mean_used - guidance.constant)))
-    return min(10.0, max(1e-4, price * float(torch.exp(torch.tensor(change)))))
+def recent_usage(before: float, mean_used: float) -> float:
+    """The running mean of the usage, over a few steps, after a step with this mean usage: one batch would
+    be charged for being hard, many steps come too late and the usage swings."""
+    return before + (mean_used - before) / 4

@@ -19,7 +19,7 @@ from tinydsn.models.predictor import Predictor
 from tinydsn.nn import Gating
 from tinydsn.training.data import Batch, TrainingData
 from tinydsn.training.exits import exit_losses, exit_masks
-from tinydsn.training.guidance import hint_loss, next_price, signal_loss, usage_loss, used, wanted_usage
+from tinydsn.training.guidance import hint_loss, recent_usage, signal_loss, usage_loss, used, wanted_usage
 from tinydsn.training.levels import forced_gates
 from tinydsn.training.losses import sdr_loss, speech_loss
 from tinydsn.training.pretraining import pretrain_policy
@@ -37,11 +37,17 @@ Watch = Callable[[int, int, dict[str, float]], None]
 
 
 def clip_losses(
-    model: MaskNetwork, hint: nn.Linear, batch: Batch, recipe: Recipe, gating: Gating
+    model: MaskNetwork,
+    hint: nn.Linear,
+    batch: Batch,
+    recipe: Recipe,
+    gating: Gating,
+    excess: float = 0.0,
 ) -> dict[str, Tensor]:
     """Per clip ``[batch]``: losses ``speech``, ``sdr``, ``usage``, ``hint``; ``used``, the share of compute.
 
     ``gates`` ``[batch, K]`` is each gate's share of open frames. With exits also what `exit_losses` gives.
+    ``excess``: see `signal_loss`.
     """
     front_end = FrontEnd()
     spectrum = analysis(batch.noisy, front_end)
@@ -73,7 +79,7 @@ def clip_losses(
     weights = gate_weights(model).to(gates.device)
     losses["used"] = used(gates.detach(), weights).mean(-1)
     if guidance.kind == "signal":
-        losses["usage"] = signal_loss(gates, weights, estimate, aligned, front_end.hop, guidance)
+        losses["usage"] = signal_loss(gates, weights, estimate, aligned, front_end.hop, guidance, excess)
     elif guidance.kind != "none":
         wanted = wanted_usage(batch.condition, guidance)
         losses["usage"] = usage_loss(gates, weights, wanted)
@@ -120,8 +126,7 @@ def train_step(
                 mean.lerp_(value, 1 - decay)
     means = {name: float(losses[name].detach().mean()) for name in names}
     if recipe.guidance.kind == "signal" and recipe.gates.usage_weight(done) > 0:
-        run.price = next_price(run.price, means["used"], recipe.guidance)
-        means["price"] = run.price
+        run.used = recent_usage(run.used, means["used"])
     return means | {"norm": float(norm)}
 
 
@@ -131,11 +136,11 @@ def _objective(run: Run, batch: Batch, recipe: Recipe, done: float) -> tuple[Ten
     forced, free = forced_gates(run.model, len(batch.noisy), gates, done)
     forced, free = None if forced is None else forced.to(batch.noisy.device), free.to(batch.noisy.device)
     gating = Gating(gates.noise(done), gates.temperature(done), forced)
-    losses = clip_losses(run.model, run.hint, batch, recipe, gating)
+    excess = run.used - guidance.constant
+    losses = clip_losses(run.model, run.hint, batch, recipe, gating, excess)
     losses |= {"usage": losses["usage"] * free, "used": losses["used"][free]}
-    price = run.price if guidance.kind == "signal" else 1.0
     total = losses["speech"] + recipe.train.sdr_weight * losses["sdr"]
-    usage = guidance.weight * gates.usage_weight(done) * price * losses["usage"]
+    usage = guidance.weight * gates.usage_weight(done) * losses["usage"]
     total = total + usage + guidance.hint * losses["hint"]
     if recipe.exits.supervised:
         total = total + recipe.exits.weight * losses["exits"] + recipe.exits.monotone * losses["monotone"]

@@ -30,7 +30,7 @@ class Run:
 
     average   the running average of the model's weights: the result
     hint      reads the wanted usage from the policy's states, see `tinydsn.training.guidance`
-    price     of usage, for the guidance by signal
+    used      the recent mean usage, for the guidance by signal
     seconds   of computing so far
     scales, average_scales   of the weights, when they are fine-tuned for integers, and their running average
     """
@@ -39,7 +39,7 @@ class Run:
     average: MaskNetwork
     hint: nn.Linear
     optimizer: torch.optim.Optimizer
-    price: float
+    used: float
     step: int = 0
     seconds: float = 0.0
     scales: WeightScales | None = None
@@ -84,8 +84,8 @@ def new_run(
         factor = recipe.quantization.scale_rate
         groups.append({"params": list(scales.parameters()), "factor": factor, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=recipe.train.decay)
-    price = recipe.guidance.price
-    return Run(model, average, hint, optimizer, price, scales=scales, average_scales=average_scales)
+    used = recipe.guidance.constant
+    return Run(model, average, hint, optimizer, used, scales=scales, average_scales=average_scales)
 
 
 def warm_start(model: MaskNetwork, path: Path) -> None:
@@ -114,7 +114,7 @@ def _policy_names(weights: Mapping[str, object]) -> set[str]:
 
 def save_run(run: Run, path: Path) -> None:
     """Everything needed to go on, in one safetensors file, replaced as a whole."""
-    progress = {"step": str(run.step), "seconds": repr(run.seconds), "price": repr(run.price)}
+    progress = {"step": str(run.step), "seconds": repr(run.seconds), "used": repr(run.used)}
     write_state(path, _modules(run), run.optimizer, progress)
 
 
@@ -139,5 +139,5 @@ def load_run(path: Path, recipe: Recipe, device: str = "cpu", widths: Mapping[st
     with resuming(path):
         progress = read_state(path, _modules(run), run.optimizer)
         run.step, run.seconds = int(progress["step"]), float(progress["seconds"])
-        run.price = float(progress["price"])
+        run.used = float(progress["used"])
     return run
