@@ -22,11 +22,14 @@ class ExitOptions:
     monotone    of what each exit is worse than the one before it
     only_heads  only what turns a stage's result into a mask learns; the stages and the policy stay as they
                 are, so that exits can be mended that got worse with depth
+    windows     window lengths of the exits' speech loss, samples; one is enough beside the output's own loss,
+                and takes a third of the time
     """
 
     weight: float = 0.0
     monotone: float = 0.0
     only_heads: bool = False
+    windows: tuple[int, ...] = (512,)
 
     @property
     def supervised(self) -> bool:

@@ -70,7 +70,7 @@ def clip_losses(
         }
     losses["gates"] = output.gates.detach().mean(1)
     if masks is not None:
-        losses |= exit_losses(masks, spectrum, aligned, recipe.train.windows, recipe.train.sdr_weight)
+        losses |= exit_losses(masks, spectrum, aligned, recipe.exits.windows, recipe.train.sdr_weight)
     zero = torch.zeros_like(losses["sdr"])
     losses |= {"usage": zero, "hint": zero, "used": zero}
     if not model.gates:
