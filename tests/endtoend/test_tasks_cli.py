@@ -121,11 +121,24 @@ def test_table_and_shipped_files(
     monkeypatch.setattr(task_table, "MeasuredCost", Cost)
     monkeypatch.setattr(task_table, "HostRunner", ReferenceRunner)
     to, output = tmp_path / "wake.safetensors", tmp_path / "table.json"
-    given = ["--corpus", str(corpus), "--clips", "3", "--precision", "w8a16", "w8a8", "--to", str(to)]
+    given = [
+        "--corpus",
+        str(corpus),
+        "--clips",
+        "3",
+        "--check",
+        "0",
+        "--precision",
+        "w8a16",
+        "w8a8",
+        "--to",
+        str(to),
+    ]
     assert task_table.main([str(run), *given, "-o", str(output)]) == 0
     rows = {row["precision"]: row for row in json.loads(output.read_text())}
     assert set(rows) == {"float", "w8a16", "w8a8"} and abs(rows["w8a16"]["loss"]["mean"]) < 0.01
     assert rows["w8a16"]["against_w8a8"]["low"] <= rows["w8a16"]["against_w8a8"]["high"]
+    assert "balanced_accuracy" in rows["float"]["intervals"] and "device" not in rows["w8a8"]
     card = json.loads((tmp_path / "wake.card.json").read_text())
     assert card["test"]["clips"] == 3 and "never heard" in card["caution"]
     (tmp_path / "speech").mkdir()

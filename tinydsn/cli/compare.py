@@ -14,23 +14,33 @@ EXAMPLE = "Example: tinydsn compare --metric PESQ --picture systems.svg"
 
 def command(
     metric: Annotated[
-        str, typer.Option(help="OVRL, PESQ or SISDR, of the firmware on the test list.")
+        str, typer.Option(help="OVRL, PESQ or SISDR, of the firmware on the test list; of enhancers.")
     ] = "OVRL",
     picture: Annotated[Path | None, typer.Option(help="Draw it too: an SVG file to write.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print only JSON on standard output: a list of points.")
     ] = False,
 ) -> None:
-    """Put the shipped networks of every system side by side, gated ones beside static ones of equal cost."""
+    """Put the shipped networks of all systems side by side, dynamic ones beside static ones of equal cost."""
     import json
 
-    from tinydsn.workflow.comparison import compare, rows, write
+    from quant.errors import ConfigError
+    from tinydsn.workflow.comparison import compare, rows
+    from tinydsn.workflow.comparison_table import markdown as as_markdown
+    from tinydsn.workflow.comparison_table import sections
 
+    if markdown and as_json:
+        raise ConfigError("--markdown and --json exclude each other (give one of them)")
     points = compare(metric)
     if picture is not None:
+        from tinydsn.workflow.comparison_picture import write
+
         write(points, picture)
     if as_json:
         print(json.dumps(rows(points), indent=2))
-        return
-    shown = [{key: row[key] for key in row if key not in ("metric", "board")} for row in rows(points)]
-    console().print(rows_table(shown, f"{metric} and mean instructions a frame"))
+    elif markdown:
+        print(as_markdown(points), end="")
+    else:
+        for section in sections(points):
+            console().print(rows_table(section.rows, section.title))
