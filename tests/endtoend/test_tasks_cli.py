@@ -141,6 +141,9 @@ def test_table_and_shipped_files(
     assert "balanced_accuracy" in rows["float"]["intervals"] and "device" not in rows["w8a8"]
     card = json.loads((tmp_path / "wake.card.json").read_text())
     assert card["test"]["clips"] == 3 and "never heard" in card["caution"]
+    assert card["training"]["task"] == "wake-phrases"
+    assert task_table.main([str(to), *given]) == 0  # a shipped one again, whose run is gone
+    assert json.loads((tmp_path / "wake.card.json").read_text())["training"] == card["training"]
     (tmp_path / "speech").mkdir()
     write_wav(tmp_path / "speech" / "one.wav", np.arange(RATE, dtype=np.int16))
     speech = str(tmp_path / "speech")

@@ -36,7 +36,7 @@ class Guidance:
     least       share of the frames in which each gate shall be open, and in which it shall be shut
     segment     length of the pieces that ``signal`` looks at, frames
     threshold, softness   SDR of a piece, dB, at which usage costs nothing, and the slope
-    price       what usage costs in a piece far above ``threshold`` is half of this; far below it earns as much
+    price       a piece far above ``threshold`` pays half of this for its usage; one far below earns as much
     steady      what usage costs beside, times the error of the recent mean usage
     """
 

@@ -197,6 +197,16 @@ def difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     return {"mean": round(found.mean, 5), "low": round(found.low, 5), "high": round(found.high, 5)}
 
 
+def training_of(checkpoint: Path) -> Any:
+    """What trained a checkpoint: of its run, or of the card beside it when it is shipped already; else None."""
+    from tinydsn.models.checkpoint import card_path
+
+    run, card = checkpoint.parent / "run.json", card_path(checkpoint)
+    if run.is_file():
+        return json.loads(run.read_text(encoding="utf-8"))
+    return json.loads(card.read_text(encoding="utf-8"))["training"] if card.is_file() else None
+
+
 def ship(checkpoint: Path, trial: Trial, rows: Sequence[dict[str, Any]], to: Path) -> IntegerGraph:
     """Write checkpoint, integer graph (w8a16) and card to ``to``. Raises ConfigError for a wrong name."""
     from tinydsn.models.checkpoint import load_network, save_checkpoint
@@ -205,13 +215,12 @@ def ship(checkpoint: Path, trial: Trial, rows: Sequence[dict[str, Any]], to: Pat
         raise ConfigError(f"{to}: must end with .safetensors")
     graph = convert(trial.graph.replace(name=to.stem), trial.ranges, load_precision(SHIPPED))
     sha256, network = save(graph, to.with_suffix(".tdsn")), load_network(checkpoint)
-    run = checkpoint.parent / "run.json"
     card = {
         "name": to.stem,
         "task": trial.task.name,
         "note": NOTES[trial.task.network],
         "parameters": sum(value.numel() for value in network.parameters()),
-        "training": json.loads(run.read_text(encoding="utf-8")) if run.is_file() else None,
+        "training": training_of(checkpoint),
         "integer": {"precision": SHIPPED, "sha256": sha256},
         "test": {"clips": len(trial.clips), "rows": list(rows)},
     }
