@@ -59,7 +59,7 @@ def test_signal_loss_charges_for_usage_where_the_output_is_good() -> None:
     estimate[:, 8:] += torch.randn(1, 8) * 10  # the second piece is spoilt: 20 dB below the threshold
     gates = torch.tensor([[[1.0], [0.0], [1.0], [1.0]]])
     loss = signal_loss(gates, torch.ones(1), estimate, target, hop, guidance)
-    # Two pieces: the first uses half and pays half of the price for it, the second uses all and earns as much.
+    # Two pieces: the first uses half and pays half of the price for it, the second uses all and earns it.
     assert float(loss[0]) == pytest.approx(0.1 * (0.5 * 0.5 - 1.0 * 0.5) / 2, abs=1e-4)
     more = signal_loss(gates, torch.ones(1), estimate, target, hop, guidance, excess=0.2)
     assert float(more[0] - loss[0]) == pytest.approx(0.2 * 0.75, abs=1e-4)

@@ -198,7 +198,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
 
 
 def training_of(checkpoint: Path) -> Any:
-    """What trained a checkpoint: of its run, or of the card beside it when it is shipped already; else None."""
+    """What trained a checkpoint: from its run, or from the card of one that is shipped already; or None."""
     from tinydsn.models.checkpoint import card_path
 
     run, card = checkpoint.parent / "run.json", card_path(checkpoint)
