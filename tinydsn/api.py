@@ -214,12 +214,18 @@ def evaluate(
     fresh: bool = False,
     progress: Callable[[str], Count] | None = None,
     check: int | None = None,
+    force: str | None = None,
 ) -> dict[str, Any]:
-    """Score a model on two folders of equally named files, or on mixtures made from a corpus."""
+    """Score a model on two folders of equally named files, or on mixtures made from a corpus.
+
+    ``force``: a word such as "110", the gates of ``checkpoint`` in every frame, gate 0 first.
+    """
     from tinydsn.workflow.separation import evaluate_any
 
     given = (noisy, clean, corpus)
-    return evaluate_any(checkpoint, given, board, save, against, limit, speaker, bias, fresh, progress, check)
+    return evaluate_any(
+        checkpoint, given, board, save, against, limit, speaker, bias, fresh, progress, check, force
+    )
 
 
 def diff(

@@ -134,6 +134,15 @@ def test_only_some_files_are_checked_against_the_reference(
     assert every["firmware"] == some["firmware"]
 
 
+def test_forced_gates(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    result = evaluated([str(GRAPH), *options(folders), "--limit", "1", "--force", "01000"], capsys)
+    assert result["forced"] == "01000" and result["equal"]["status"] == "equal"
+    assert list(result["usage"]["firmware"]["gates"].values()) == [0.0, 1.0, 0.0, 0.0, 0.0]
+    assert set(result["instructions"]) == {"mean", "p99", "max", "low", "high"}
+    assert 235_000 < result["instructions"]["mean"] <= result["instructions"]["max"]
+    assert result["instructions"]["max"] < 1.02 * result["instructions"]["mean"]
+
+
 def test_the_committed_list(capsys: pytest.CaptureFixture[str]) -> None:
     if not (CORPUS / "manifest.csv").is_file():
         pytest.skip("the corpus is not here")
@@ -197,6 +206,10 @@ def test_bad_input(
     assert "mps2" in unknown and "mps2-an386" in unknown
     assert refusal(["dsn-s", *options(folders), *save, "--against", "none.tdsn"], capsys).startswith(
         "none.tdsn: no such file"
+    )
+    assert refusal(["dsn-s", *options(folders), *save, "--force", "110"], capsys) == (
+        "--force '110': must be 5 digits of 0 or 1, one for each gate of dsn-s (encoder, attention, "
+        "recurrence, feedforward, decoder)"
     )
     write_wav(clean / "p2_b.wav", np.ones(39999, np.int16))
     assert refusal(["dsn-s", *options(folders), *save], capsys) == (

@@ -56,6 +56,14 @@ def command(
             help="Shift of the policy's threshold, as by tinydsn_set_bias; 32767 opens all gates.",
         ),
     ] = 0,
+    force: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="Gates of every frame instead of the policy's: 0 or 1 for each gate, in their order. For "
+            "example 110: the first two of three (exit 2 of nsNet2).",
+        ),
+    ] = None,
     check: Annotated[
         int | None,
         typer.Option(
@@ -82,6 +90,7 @@ def command(
         bias=bias,
         fresh=fresh,
         check=check,
+        force=force,
         progress=steps,
     )
     told = separation_tables if result.get("kind") == "separation" else readable
@@ -128,6 +137,7 @@ def readable(result: Mapping[str, Any]) -> dict[str, Any]:
         "files": result["files"],
         "board": result["board"],
         "bits": result["equal"]["status"],
+        **forced_gates(result),
         **{f"usage {name}": span(part) for name, part in usage.items() if part["gates"]},
         **{f"gates {name}": gates(part["gates"]) for name, part in usage.items() if part["gates"]},
         "instructions": result["instructions"],
@@ -162,9 +172,15 @@ def separation_tables(result: Mapping[str, Any]) -> dict[str, Any]:
         **tables,
         "board": result["board"],
         "bits": result["equal"]["status"],
+        **forced_gates(result),
         **{f"gates {name}": gates(shares) for name, shares in result["usage"].items() if shares},
         "instructions": result["instructions"],
     }
+
+
+def forced_gates(result: Mapping[str, Any]) -> dict[str, str]:
+    """The word that was forced, where there was one."""
+    return {} if result["forced"] is None else {"gates forced to": result["forced"]}
 
 
 def paired_rows(differences: Mapping[str, Any], of: str = "metric") -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ TEST_KEYS = (
     *("board", "source", "files", "speakers", "seconds", "toolchain", "memory", "equal", "faults"),
     *("noisy", "float", "firmware", "improvement", "quantization", "usage", "gate_weights", "instructions"),
     *("macs", "by_snr", "usage_falls_with_snr", "spearman", "frames", "mixes", "leak", "undefined"),
-    *("kind", "speaker_pairs", "conditions"),
+    *("kind", "speaker_pairs", "conditions", "levels"),
 )
 """What of an evaluation's table stands in the card."""
 

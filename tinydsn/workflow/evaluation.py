@@ -7,7 +7,8 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from tinydsn.workflow.measurement import (
     measure_pair,
     measure_silence,
 )
-from tinydsn.workflow.subject import Subject, cost_patterns, gate_costs, open_subject
+from tinydsn.workflow.subject import Subject, cost_patterns, gate_costs, open_subject, word_of
 
 WORKERS = 2
 MIX_PAIRS = 36
@@ -42,6 +43,8 @@ COST_PAIRS = 4
 
 Count = Callable[[int, int], None]
 Job = Callable[[], dict[str, Any]]
+Built = tuple[Bench, str, Mapping[str, int | None]]
+"""What `bench_of` gives."""
 
 
 def gather(
@@ -64,7 +67,7 @@ def gather(
 
 
 @contextmanager
-def bench_of(subject: Subject, board: str) -> Iterator[tuple[Bench, str, Mapping[str, int | None]]]:
+def bench_of(subject: Subject, board: str) -> Iterator[Built]:
     """A built bench, a digest of its sources and tools, and its flash and RAM; removed at the end.
 
     Raises BoardError, MissingTool: see `build_firmware`.
@@ -76,9 +79,22 @@ def bench_of(subject: Subject, board: str) -> Iterator[tuple[Bench, str, Mapping
             if path.is_file() and "build" not in path.relative_to(firmware.project.folder).parts:
                 content.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
         bench = Bench(
-            subject.checkpoint, subject.model.path, subject.bias, firmware.built.elf, firmware.board
+            subject.checkpoint,
+            subject.model.path,
+            subject.bias,
+            firmware.built.elf,
+            firmware.board,
+            subject.forced,
         )
         yield bench, content.hexdigest(), memory(firmware, None)
+
+
+@contextmanager
+def on_bench(subject: Subject, board: str, built: Built | None) -> Iterator[Built]:
+    """`bench_of`, or ``built`` with the checkpoint and the forced gates of ``subject``, whose integer graph
+    it must be of."""
+    with nullcontext(built) if built else bench_of(subject, board) as (bench, sources, sizes):
+        yield replace(bench, checkpoint=subject.checkpoint, forced=subject.forced), sources, sizes
 
 
 def run_jobs(
@@ -128,15 +144,17 @@ def measure(
     progress: Count | None = None,
     workers: int = WORKERS,
     check: int | None = None,
+    built: Built | None = None,
 ) -> Measured:
-    """Run all pairs, the named mixes, silence, and forced gates; finished ones are taken from the cache.
+    """Run all pairs, the named mixes, silence, and what each gate costs; finished ones are taken from the
+    cache. Of a subject with forced gates only the pairs are run.
 
     ``known``: rows of another subject by name, whose scores of the noisy input are used again. ``check``:
-    only so many pairs are compared with the integer reference.
+    only so many pairs are compared with the integer reference. ``built``: see `on_bench`.
     """
     require_metrics()
     digests = {pair.name: pair.digest() for pair in pairs}
-    with bench_of(subject, board) as (bench, sources, sizes):
+    with on_bench(subject, board, built) as (bench, sources, sizes):
         identity = hashlib.sha256(f"{subject.digest}/{sources}".encode()).hexdigest()
         store = Store(cache_dir() / "evaluations" / identity[:32], fresh)
         jobs: dict[str, Job] = {}
@@ -151,16 +169,8 @@ def measure(
             lacks_files = save and row is not None and not is_saved(row, save)
             if lacks_files or (checked and row is not None and row["equal"] == UNCHECKED):
                 again.add(key)
-        patterns = cost_patterns(subject.model.graph) if not bench.board.is_host else []
-        for mix in ("speech", "noise"):
-            for pair in pairs[:MIX_PAIRS]:
-                jobs[f"{mix}/{pair.name}/{digests[pair.name]}"] = partial(measure_mix, bench, pair, mix)
-        for name in ("digital_silence", "room_tone"):
-            jobs[f"silence/{name}"] = partial(measure_silence, bench, name)
-        for pair in pairs[:COST_PAIRS]:
-            for forced in patterns:
-                key = f"cost/{''.join(str(int(on)) for on in forced)}/{pair.name}/{digests[pair.name]}"
-                jobs[key] = partial(measure_cost, bench, pair, forced)
+        if subject.forced is None:
+            jobs |= _jobs_beside(bench, subject, pairs, digests)
         found = run_jobs(jobs, store, progress or (lambda done, total: None), workers, again)
     kinds: dict[str, list[dict[str, Any]]] = {}
     for key, value in found.items():
@@ -169,12 +179,30 @@ def measure(
     return Measured(
         subject,
         tuple(kinds["pair"]),
-        (*kinds["speech"], *kinds["noise"]),
-        tuple(kinds["silence"]),
+        (*kinds.get("speech", ()), *kinds.get("noise", ())),
+        tuple(kinds.get("silence", ())),
         weights,
         all_on,
         sizes,
     )
+
+
+def _jobs_beside(
+    bench: Bench, subject: Subject, pairs: Sequence[Pair], digests: Mapping[str, str]
+) -> dict[str, Job]:
+    """What is run beside the pairs: speech and noise alone, silence, and the costs of the gates."""
+    jobs: dict[str, Job] = {}
+    for mix in ("speech", "noise"):
+        for pair in pairs[:MIX_PAIRS]:
+            jobs[f"{mix}/{pair.name}/{digests[pair.name]}"] = partial(measure_mix, bench, pair, mix)
+    for name in ("digital_silence", "room_tone"):
+        jobs[f"silence/{name}"] = partial(measure_silence, bench, name)
+    patterns = cost_patterns(subject.model.graph) if not bench.board.is_host else []
+    for pair in pairs[:COST_PAIRS]:
+        for forced in patterns:
+            key = f"cost/{word_of(forced)}/{pair.name}/{digests[pair.name]}"
+            jobs[key] = partial(measure_cost, bench, pair, forced)
+    return jobs
 
 
 def evaluate(
@@ -189,15 +217,17 @@ def evaluate(
     progress: Callable[[str], Count] | None = None,
     workers: int = WORKERS,
     check: int | None = None,
+    force: str | None = None,
 ) -> dict[str, Any]:
     """The table of ``target``, and how it stands beside each model of ``against`` on the same pairs.
 
     ``front``: beside the line through the static models of ``against``, at equal mean instructions; None
     unless there are some on both sides.
     ``progress``: given a model's name, what to call with (jobs done, jobs). ``check``: see `measure`.
+    ``force``: gates of ``target`` in every frame, see `open_subject`.
     """
     require_metrics()
-    subjects = [open_subject(target, bias), *(open_subject(text) for text in against)]
+    subjects = [open_subject(target, bias, force), *(open_subject(text) for text in against)]
     count = progress or (lambda name: lambda done, total: None)
     first = measure(subjects[0], pairs, board, save, fresh, None, count(target), workers, check)
     result = report(first, board, source)

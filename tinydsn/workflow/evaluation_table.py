@@ -15,14 +15,17 @@ from tinydsn.codegen.toolchain import versions
 from tinydsn.evaluation.summary import summarize
 from tinydsn.evaluation.table import Table, tabulate
 from tinydsn.workflow.firmware import statistics
-from tinydsn.workflow.subject import Subject, gate_macs
+from tinydsn.workflow.subject import Subject, gate_macs, word_of
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything that was measured of one subject. ``weights``: what each gate costs, summing to 1."""
+    """Everything that was measured of one subject. ``weights``: what each gate costs, summing to 1.
+
+    With forced gates ``mixes`` and ``silences`` are empty, and ``all_on`` is None.
+    """
 
     subject: Subject
     rows: tuple[dict[str, Any], ...]
@@ -48,6 +51,7 @@ def report(measured: Measured, board: str, source: str) -> dict[str, Any]:
         "model": subject.name,
         "model_sha256": subject.model.sha256,
         "bias": subject.bias,
+        "forced": None if subject.forced is None else word_of(subject.forced),
         "board": board,
         "source": source,
         "files": len(rows),
@@ -62,22 +66,26 @@ def report(measured: Measured, board: str, source: str) -> dict[str, Any]:
     result["macs"] = macs(measured)
     result["leak"] = leak(measured, result["mixes"])
     result["equal"] = equality(rows)
+    if subject.forced is not None:
+        result["usage_falls_with_snr"] = None
     return result
 
 
 def instructions(measured: Measured, interval: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Instructions a frame over all frames: mean with its interval, p99, max, and all gates on."""
+    """Instructions a frame over all frames: mean with its interval, p99, max, and all gates on (not where
+    the gates were forced)."""
     if interval is None:
         return None
     pooled = statistics(np.concatenate([row["instructions"] for row in measured.rows]))
-    all_on = pooled["mean"] if measured.all_on is None else round(measured.all_on)
-    return {
+    found = {
         **{key: pooled[key] for key in ("mean", "p99", "max")},
         "low": interval["low"],
         "high": interval["high"],
-        "all_on": all_on,
-        "share_of_all_on": round(pooled["mean"] / all_on, 4),
     }
+    if measured.subject.forced is not None:
+        return found
+    all_on = pooled["mean"] if measured.all_on is None else round(measured.all_on)
+    return {**found, "all_on": all_on, "share_of_all_on": round(pooled["mean"] / all_on, 4)}
 
 
 def macs(measured: Measured) -> dict[str, float]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from quant.gates import GatePattern, to_words
+from quant.gates import GatePattern
 from quant.graph import IntegerGraph, Node, Operator
 from quant.model_file import load
 from quant.ops.common import integer
-from quant.reference import Pipeline, hop_of
+from quant.reference import Enhanced, Pipeline, hop_of
 from tinydsn.audio.files import read_wav, write_wav
 from tinydsn.codegen.board import Board
 from tinydsn.emulation import RunResult, run_host, run_qemu
@@ -33,7 +33,7 @@ class Bench:
     """A model on one board, by files, so that any process can run it.
 
     checkpoint: None when only the integer graph is there. bias: as of ``tinydsn_set_bias``, in steps of the
-    policy's logits.
+    policy's logits. forced: gates ``[K]`` that hold in every frame of every executor; None: the policy's.
     """
 
     checkpoint: Path | None
@@ -41,6 +41,7 @@ class Bench:
     bias: int
     elf: Path
     board: Board
+    forced: tuple[bool, ...] | None = None
 
 
 def with_bias(graph: IntegerGraph, bias: int) -> IntegerGraph:
@@ -115,13 +116,22 @@ class Executors:
             None if counts is None else counts[:frames],
         )
 
-    def run(self, fed: np.ndarray, forced: np.ndarray | None = None) -> RunResult:
-        """The firmware on its board. ``forced``: bool ``[K]``, the same gates in every frame."""
-        words = None
-        if forced is not None:
-            words = to_words(np.tile(forced, (-(-len(fed) // self.hop), 1)))
+    def pattern(self, fed: np.ndarray, forced: tuple[bool, ...] | None = None) -> GatePattern:
+        """Who decides in the frames of ``fed``: ``forced`` ``[K]`` in all of them, or what the bench says."""
+        gates = self.bench.forced if forced is None else forced
+        if gates is None:
+            return GatePattern("learned")
+        return GatePattern("forced", np.tile(np.array(gates, bool), (-(-len(fed) // self.hop), 1)))
+
+    def run(self, fed: np.ndarray, forced: tuple[bool, ...] | None = None) -> RunResult:
+        """The firmware on its board. ``forced``: `pattern`."""
+        words = self.pattern(fed, forced).words(-(-len(fed) // self.hop), self.graph.gates)
         board, elf = self.bench.board, self.bench.elf
         return run_host(elf, fed, words) if board.is_host else run_qemu(elf, board, fed, words)
+
+    def reference(self, fed: np.ndarray) -> Enhanced:
+        """The integer reference, with the gates of the firmware's run."""
+        return Pipeline(self.graph).run(fed, self.pattern(fed))
 
     def float_network(self, pcm: np.ndarray) -> dict[str, Outcome]:
         """What the float network gives, under the key ``float``; nothing without a checkpoint."""
@@ -131,7 +141,7 @@ class Executors:
 
         assert self.graph.frontend is not None
         network = _network(self.bench.checkpoint, self.bench.bias * logit_scale(self.graph))
-        return {"float": Outcome(*enhance(network, pcm, self.graph.frontend))}
+        return {"float": Outcome(*enhance(network, pcm, self.graph.frontend, self.bench.forced))}
 
     def networks(self, pcm: np.ndarray) -> dict[str, Outcome]:
         """The float network, when there is a checkpoint, and the firmware."""
@@ -155,7 +165,7 @@ def measure_pair(
     executors, audio = Executors(bench), pair.load()
     fed = executors.fed(audio.noisy)
     raw = executors.run(fed)
-    reference = Pipeline(executors.graph).run(fed, GatePattern("learned")) if check else None
+    reference = executors.reference(fed) if check else None
     outcomes = executors.float_network(audio.noisy)
     outcomes["firmware"] = executors.aligned(raw, len(audio.noisy))
     equal = compare(reference, raw.pcm, raw.gates, executors.hop) if reference else UNCHECKED
@@ -229,7 +239,7 @@ def measure_silence(bench: Bench, name: str) -> dict[str, Any]:
 def measure_cost(bench: Bench, pair: Pair, forced: tuple[bool, ...]) -> dict[str, Any]:
     """Mean instructions a frame of the noisy file with the gates forced; None on the host."""
     executors, audio = Executors(bench), pair.load()
-    raw = executors.run(executors.fed(audio.noisy), np.array(forced, bool))
+    raw = executors.run(executors.fed(audio.noisy), forced)
     counts = executors.aligned(raw, len(audio.noisy)).instructions
     return {"forced": list(forced), "mean": None if counts is None else float(np.mean(counts))}
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from quant.errors import ConfigError, TinydsnError
-from quant.gates import GatePattern
-from quant.reference import Pipeline, channels_of
+from quant.reference import channels_of
 from tinydsn.audio.files import write_wav
 from tinydsn.audio.voices import Speakers, load_speakers
 from tinydsn.cache import cache_dir
@@ -31,11 +30,11 @@ from tinydsn.evaluation.separation import (
 from tinydsn.evaluation.statistics import direction, estimate, resample, verdict
 from tinydsn.evaluation.store import Store
 from tinydsn.evaluation.table import cost_json, numbers
-from tinydsn.workflow.evaluation import Count, Job, bench_of, evaluate, gather, run_jobs
+from tinydsn.workflow.evaluation import Built, Count, Job, evaluate, gather, on_bench, run_jobs
 from tinydsn.workflow.evaluation_table import equality
 from tinydsn.workflow.measurement import UNCHECKED, Bench, Executors
 from tinydsn.workflow.models import load_model
-from tinydsn.workflow.subject import Subject, open_subject
+from tinydsn.workflow.subject import Subject, open_subject, word_of
 from tinydsn.workflow.verification import compare
 
 SCHEMA = 1
@@ -104,8 +103,7 @@ def measure_voices(
     outcomes["firmware"] = firmware = executors.aligned(raw, len(audio.mixed))
     equal = dict(UNCHECKED)
     if check:
-        reference = Pipeline(executors.graph).run(fed, GatePattern("learned"))
-        equal = compare(reference, raw.pcm, raw.gates, executors.hop)
+        equal = compare(executors.reference(fed), raw.pcm, raw.gates, executors.hop)
     if save is not None:
         write_wav(save / "mixed" / f"{listed.name}.wav", audio.mixed)
         write_wav(save / "voices" / f"{listed.name}.wav", audio.voices)
@@ -131,14 +129,15 @@ def measure(
     fresh: bool = False,
     progress: Count | None = None,
     check: int | None = None,
+    built: Built | None = None,
 ) -> Separated:
     """Run all mixtures; finished ones are taken from the cache. ``check``: only so many are compared with
-    the integer reference."""
+    the integer reference. ``built``: see `on_bench`."""
     if channels_of(subject.model.graph) < 2:
         raise ConfigError(
             f"{subject.name}: has one output channel (a separator stands beside separators only)"
         )
-    with bench_of(subject, board) as (bench, sources, sizes):
+    with on_bench(subject, board, built) as (bench, sources, sizes):
         identity = hashlib.sha256(f"{KIND}/{subject.digest}/{sources}".encode()).hexdigest()
         store = Store(cache_dir() / "evaluations" / identity[:32], fresh)
         jobs: dict[str, Job] = {}
@@ -164,6 +163,7 @@ def report(measured: Separated, board: str) -> dict[str, Any]:
         "model": subject.name,
         "model_sha256": subject.model.sha256,
         "bias": subject.bias,
+        "forced": None if subject.forced is None else word_of(subject.forced),
         "board": board,
         "files": len(measured.rows),
         "speaker_pairs": len(set(measured.groups)),
@@ -231,6 +231,13 @@ def beside_statics(first: Separated, statics: Mapping[str, Separated]) -> dict[s
     return {"below": low, "above": high, "share_above": round(share, 4), **differences(first, line)}
 
 
+def mixtures(corpus: Path, limit: int | None) -> list[tuple[Listed, Voices]]:
+    """The two-speaker mixtures of the corpus's test split, at most ``limit``."""
+    speakers: Speakers = load_speakers(corpus, "test")
+    chosen = separation_list(list(speakers.voices))[:limit]
+    return [(listed, render_voices(listed, speakers)) for listed in chosen]
+
+
 def evaluate_separation(
     target: str,
     corpus: Path,
@@ -242,13 +249,13 @@ def evaluate_separation(
     fresh: bool = False,
     progress: Callable[[str], Count] | None = None,
     check: int | None = None,
+    force: str | None = None,
 ) -> dict[str, Any]:
     """The table of ``target`` on the two-speaker mixtures of the corpus's test split (at most ``limit``), and
-    how it stands beside each model of ``against``; ``front``: beside the line through the static ones."""
-    subjects = [open_subject(target, bias), *(open_subject(text) for text in against)]
-    speakers: Speakers = load_speakers(corpus, "test")
-    chosen = separation_list(list(speakers.voices))[:limit]
-    items = [(listed, render_voices(listed, speakers)) for listed in chosen]
+    how it stands beside each model of ``against``; ``front``: beside the line through the static ones.
+    ``force``: gates of ``target`` in every frame, see `open_subject`."""
+    subjects = [open_subject(target, bias, force), *(open_subject(text) for text in against)]
+    items = mixtures(corpus, limit)
     count = progress or (lambda name: lambda done, total: None)
     first = measure(subjects[0], items, board, save, fresh, count(target), check)
     beside, statics = [], {}
@@ -273,6 +280,7 @@ def evaluate_any(
     fresh: bool,
     progress: Callable[[str], Count] | None,
     check: int | None,
+    force: str | None = None,
 ) -> dict[str, Any]:
     """`evaluate_separation` for a separator, `tinydsn.workflow.evaluation.evaluate` for an enhancer.
 
@@ -282,10 +290,14 @@ def evaluate_any(
     noisy, clean, corpus = folders
     if not separates(target):
         pairs, source = gather(noisy, clean, corpus, limit, speaker)
-        return evaluate(target, pairs, source, board, save, against, bias, fresh, progress, check=check)
+        return evaluate(
+            target, pairs, source, board, save, against, bias, fresh, progress, check=check, force=force
+        )
     if corpus is None or noisy or clean or speaker:
         raise ConfigError(
             f"{target}: separates speakers, and is judged on mixtures made from a corpus (give --corpus, "
             "without --noisy, --clean and --speaker)"
         )
-    return evaluate_separation(target, corpus, board, save, against, limit, bias, fresh, progress, check)
+    return evaluate_separation(
+        target, corpus, board, save, against, limit, bias, fresh, progress, check, force
+    )

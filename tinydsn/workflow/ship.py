@@ -3,7 +3,8 @@
 ``python -m tinydsn.workflow.ship RUN --corpus DIR --to FILE.safetensors`` takes the averaged weights of a
 finished run (the folder that ``tinydsn train`` wrote); ``python -m tinydsn.workflow.ship NAME --corpus DIR``
 quantizes and measures a shipped checkpoint again, in place. It calibrates on mixtures of the corpus's valid
-split and measures on the committed test list. The three files appear together, at the end.
+split and measures on the committed test list; with ``--levels`` each level of a gated network, too. The three
+files appear together, at the end.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tinydsn.audio.voices import VoiceOptions, draw_voices_batch, load_speakers
 from tinydsn.cache import scratch_beside
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.workflow.card import make_card, training_of
+from tinydsn.workflow.levels import level_words, measure_levels
 from tinydsn.workflow.models import checkpoint_path
 from tinydsn.workflow.quantization import float_graph, summary
 from tinydsn.workflow.separation import evaluate_any
@@ -86,9 +88,11 @@ def ship(
     say: Say = print,
     board: str = BOARD,
     check: int | None = None,
+    levels: bool = False,
 ) -> dict[str, Any]:
     """Quantize and measure ``source`` and write checkpoint, graph and card; returns the card.
 
+    ``levels``: what each level of a gated network is worth goes into the card, see `measure_levels`.
     Raises ConfigError when ``to`` is not a .safetensors file, and the firmware's difference from the
     reference as ModelFileError: such a model is not shipped.
     """
@@ -111,6 +115,10 @@ def ship(
             raise ModelFileError(
                 f"{source}: firmware and reference differ: {table['equal']['first_difference']}"
             )
+        if levels and model.gates:
+            table["levels"] = measure_levels(
+                str(checkpoint), level_words(model), corpus, board, limit, _levels(say), check
+            )
         integer = {"precision": precision, "sha256": sha256, **summary(graph)}
         card = make_card(target.stem, model, training, integer, table)
         save_checkpoint(model, checkpoint, card, scales)
@@ -124,6 +132,10 @@ def _steps(say: Say) -> Callable[[str], Callable[[int, int], None]]:
         return lambda done, total: say(f"{done}/{total}") if done % 30 == 0 or done == total else None
 
     return of
+
+
+def _levels(say: Say) -> Callable[[str], Callable[[int, int], None]]:
+    return lambda word: _steps(lambda text: say(f"gates {word}: {text}"))(word)
 
 
 def line(card: dict[str, Any]) -> str:
@@ -151,6 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
     parser.add_argument("--board", default=BOARD, help="where the firmware runs")
     parser.add_argument("--check", type=int, help="compare only so many files with the integer reference")
+    parser.add_argument("--levels", action="store_true", help="measure each level of a gated network, too")
     options = parser.parse_args(arguments)
     try:
         card = ship(
@@ -162,6 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
             print,
             options.board,
             options.check,
+            options.levels,
         )
     except TinydsnError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -24,28 +24,40 @@ PROTOCOL = 1
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to evaluate: its integer graph (with the bias in it), and its checkpoint or None."""
+    """A model to evaluate: its integer graph (with the bias in it), and its checkpoint or None.
+
+    forced: gates that hold in every frame, in the order of ``gates``; None where the policy decides.
+    """
 
     name: str
     checkpoint: Path | None
     model: Model
     gates: tuple[str, ...]
     bias: int = 0
+    forced: tuple[bool, ...] | None = None
 
     @property
     def digest(self) -> str:
-        """Names graph, weights and bias."""
+        """Names graph, weights, bias and forced gates."""
         parts = [self.model.sha256, str(self.bias), str(PROTOCOL)]
         if self.checkpoint is not None:
             parts.append(hashlib.sha256(self.checkpoint.read_bytes()).hexdigest())
+        if self.forced is not None:
+            parts.append(f"forced {word_of(self.forced)}")
         return hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 
-def open_subject(text: str, bias: int = 0) -> Subject:
+def word_of(gates: Sequence[bool | int]) -> str:
+    """Gates as a word such as ``110``, gate 0 first."""
+    return "".join(str(int(on)) for on in gates)
+
+
+def open_subject(text: str, bias: int = 0, force: str | None = None) -> Subject:
     """A shipped name, a checkpoint with its graph beside it, or a graph alone (then without float network).
 
-    Raises ModelFileError when one is missing or damaged or the two do not belong together, ConfigError for a
-    graph that is not of 16 kHz.
+    ``force``: a word for every frame, see `forced_gates`. Raises ModelFileError when one is missing or
+    damaged or the two do not belong together, ConfigError for a graph that is not of 16 kHz, for a bias
+    together with forced gates, and for either without gates.
     """
     model, checkpoint = load_model(text), checkpoint_path(text)
     graph = model.graph
@@ -68,7 +80,35 @@ def open_subject(text: str, bias: int = 0) -> Subject:
         names = tuple(network.gates)
     if bias and not names:
         raise ConfigError(f"{text}: has no gates, so --bias {bias} has no meaning")
-    return Subject(text, checkpoint, replace(model, graph=with_bias(graph, bias)), names, bias)
+    if bias and force is not None:
+        raise ConfigError(f"--bias {bias} and --force {force}: forced gates heed no bias (leave one out)")
+    forced = None if force is None else forced_gates(text, force, names, graph)
+    return Subject(text, checkpoint, replace(model, graph=with_bias(graph, bias)), names, bias, forced)
+
+
+def forced_gates(text: str, word: str, names: Sequence[str], graph: Graph) -> tuple[bool, ...]:
+    """The gates of a word such as ``110``, one digit for each of ``names``.
+
+    Raises ConfigError for a model without gates, a word of another length or of other characters, and one
+    that opens a step of a ladder over a closed one: which of such regions counts is the device's matter
+    alone, the network over whole clips knows no such word.
+    """
+    if not names:
+        raise ConfigError(f"{text}: has no gates, so --force {word} has no meaning")
+    if len(word) != len(names) or set(word) - {"0", "1"}:
+        raise ConfigError(
+            f"--force {word!r}: must be {len(names)} digits of 0 or 1, one for each gate of {text} "
+            f"({', '.join(names)})"
+        )
+    forced = tuple(digit == "1" for digit in word)
+    for gate, on in enumerate(forced):
+        above = [names[k] for k in graph.behind(gate) if forced[k]]
+        if above and not on:
+            raise ConfigError(
+                f"--force {word}: opens {above[0]} over {names[gate]}, which is closed (gates of {text} that "
+                "are steps open one after the other)"
+            )
+    return forced
 
 
 def cost_patterns(graph: Graph) -> list[tuple[bool, ...]]:
