@@ -9,6 +9,7 @@ import pytest
 
 import tinydsn
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_network
+from tinydsn.models.predictor import Predictor
 from tinydsn.models.sequence import SequenceNet
 from tinydsn.workflow.models import load_model, pretrained_tasks
 
@@ -46,6 +47,9 @@ def test_something_is_shipped() -> None:
         *("dsn-s", "dsn-s-2", "dsn-s-constant", "dsn-s-flat"),
         *("dsn-s-full", "dsn-s-half", "dsn-s-three-quarters"),
         *("dsn-m", "dsn-m-full"),
+        *("fsenet", "fsenet-full", "fsenet-half"),
+        *("nsnet2", "nsnet2-half", "nsnet2-third"),
+        *("slim", "slim-half", "slim-quarter"),
     }
 
 
@@ -56,7 +60,8 @@ TASKS = pretrained_tasks()
 def test_a_tasks_files_belong_together(name: str) -> None:
     network, model = load_network(TASKS[name]), load_model(name)
     card = json.loads(card_path(TASKS[name]).read_text())
-    assert isinstance(network, SequenceNet) and network.config.task == card["task"] == name
+    assert isinstance(network, (SequenceNet, Predictor))
+    assert network.config.task == card["task"] == name.removesuffix("-float")
     assert card["parameters"] == sum(value.numel() for value in network.parameters())
     assert card["integer"]["sha256"] == model.sha256 and model.graph.name == name
     assert [row["precision"] for row in card["test"]["rows"]][:2] == ["float", "w8a16"]
@@ -64,4 +69,16 @@ def test_a_tasks_files_belong_together(name: str) -> None:
 
 
 def test_a_network_of_each_task_is_shipped() -> None:
-    assert sorted(TASKS) == ["log-mel", "voice-activity", "wake-phrases"]
+    assert set(TASKS) == {
+        *("log-mel", "voice-activity", "wake-phrases"),
+        *("speech-quality", "speech-quality-float"),
+    }
+
+
+def test_bits_tell_the_quality_nearly_as_well_as_the_float_network() -> None:
+    cards = [json.loads(card_path(TASKS[f"speech-quality{end}"]).read_text()) for end in ("", "-float")]
+    rows = [{row["precision"]: row for row in card["test"]["rows"]} for card in cards]
+    bits, floating = rows[0]["w8a16"], rows[1]["float"]
+    assert bits["pearson_ovrl"] >= 0.9 * floating["pearson_ovrl"]
+    assert bits["device"]["status"] == "equal"
+    assert bits["device"]["instructions"]["mean"] < rows[1]["w8a16"]["device"]["instructions"]["mean"]
