@@ -33,6 +33,19 @@ def test_the_cheapest_and_the_dearest_level_come_first() -> None:
     assert opened is not None and (opened[3:] == 1).all() and opened[0, 0].tolist() == [1, 0, 0, 0]
 
 
+@pytest.mark.parametrize("clips", [1, 2])
+def test_few_forced_clips_reach_every_level(clips: int) -> None:
+    torch.manual_seed(0)
+    model, met = Slim(SLIM), set()
+    for _ in range(40):
+        forced, free = forced_gates(model, 2 * clips, GateSchedule(levels=0.5), done=0.5)
+        assert forced is not None and free.tolist() == [False] * clips + [True] * clips
+        words = {tuple(row) for row in forced[:clips, 0].int().tolist()}
+        assert len(words) == clips
+        met |= words
+    assert met == set(model.levels())
+
+
 def test_without_levels_nothing_is_forced_but_at_first() -> None:
     model = Dsn(loop_tests.SMALL)
     assert model.levels() == ((0,) * 5, (1,) * 5)
@@ -49,8 +62,8 @@ def test_without_levels_nothing_is_forced_but_at_first() -> None:
 def test_forced_clips_are_forced_and_the_others_decide(kind: str) -> None:
     torch.manual_seed(0)
     model = (Dsn(loop_tests.SMALL) if kind == "dsn" else Slim(SLIM)).eval()
-    frames = torch.rand(4, 9, model.config.bins)
-    forced, free = forced_gates(model, 4, GateSchedule(levels=0.5), done=0.5)
+    frames = torch.rand(6, 9, model.config.bins)
+    forced, free = forced_gates(model, 6, GateSchedule(levels=0.5), done=0.5)
     with torch.no_grad():
         mixed, own = model(frames, Gating(forced=forced)), model(frames)
         ends = model.levels()[0], model.levels()[-1]

@@ -1,7 +1,8 @@
 """The sandwich rule: some clips of a batch run at a fixed level of the network, whatever its policy says.
 
 A narrow network that only ever runs where the policy asked for it learns little, and the wide one is never
-heard on easy clips; so the cheapest and the dearest level have clips of their own in every step.
+heard on easy clips; so the cheapest and the dearest level have clips of their own in every step. Where a step
+has too few clips for that and for a level between, one of the two and one between take turns at random.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ def forced_gates(
     if not count:
         return (torch.ones(1) if opened else None), free
     levels = torch.tensor(model.levels(), dtype=torch.float32)
-    order = torch.cat([torch.tensor([0, len(levels) - 1]), torch.randint(len(levels), (count,))])[:count]
+    order = _order(len(levels), count)
     rest = torch.full((clips - count, levels.shape[1]), 1.0 if opened else FREE)
     return torch.cat([levels[order], rest])[:, None], free
+
+
+def _order(levels: int, clips: int) -> Tensor:
+    """Which level each of the forced clips runs at ``[clips]``."""
+    ends = torch.tensor([0, levels - 1])
+    if levels > 2 and clips < 3:
+        ends = torch.stack([ends[torch.randint(2, ())], torch.randint(1, levels - 1, ())])
+        ends = ends[torch.randperm(2)]
+    return torch.cat([ends, torch.randint(levels, (clips,))])[:clips]
