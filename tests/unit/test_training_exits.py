@@ -124,7 +124,8 @@ def test_a_killed_run_of_heads_goes_on_to_the_same_weights(tmp_path: Path) -> No
 
 def test_a_recipe_without_exits_says_nothing_of_them() -> None:
     assert "exits" not in loop_tests.RECIPE.as_dict()
-    assert RECIPE.as_dict()["exits"] == {"weight": 1.0, "monotone": 0.0, "only_heads": False}
+    exits = {"weight": 1.0, "monotone": 0.0, "only_heads": False, "windows": (512,)}
+    assert RECIPE.as_dict()["exits"] == exits
 
 
 @pytest.mark.parametrize(
