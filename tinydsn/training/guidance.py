@@ -132,8 +132,8 @@ def signal_loss(
     """Usage weighted by how good the output is already, per clip ``[batch]`` (PAPERS.md, section 7).
 
     A piece with an SDR above ``threshold`` pays for its usage, one below is paid; ``excess``, the recent mean
-    usage less the wanted one, is charged in all pieces alike. Both parts vanish as the gates do what they
-    shall: a price that winds up until they do goes on rising while they move, and shuts all of them for good.
+    usage less the wanted one, is charged in all pieces alike. That charge vanishes as soon as the mean is
+    right: a price that winds up until it is goes on rising while gates move, and shuts all of them for good.
     Waves ``[batch, samples]``, aligned with the frames; of several voices ``[batch, voices, samples]``, whose
     energies add. No gradient goes through the weights.
     """

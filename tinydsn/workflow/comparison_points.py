@@ -33,6 +33,8 @@ BASE = "w8a8"
 """The precision that the others of a task's network are compared with."""
 SHIPPED = "w8a16"
 """The precision of the integer graph beside a task's checkpoint."""
+DEVICE = "mps2-an386"
+"""The board whose instructions are compared of a task's networks, and on which their firmware is run."""
 
 
 @dataclass(frozen=True)

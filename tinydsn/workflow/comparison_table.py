@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinydsn.workflow.comparison_points import BASE, LABELS, SCHEMES, Point
+from tinydsn.workflow.markdown import markdown_table
 
 WHAT = {"scheme": "dynamic", "level": "forced gates", "static": "static", "reference": "reference"}
 EQUAL = {True: "equal", False: "differ", None: "not noted"}
@@ -97,5 +98,4 @@ def _filled(given: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _table(given: Sequence[Mapping[str, Any]]) -> str:
-    lines = [list(given[0]), ["---"] * len(given[0]), *[list(map(str, row.values())) for row in given]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(list(given[0]), [list(map(str, row.values())) for row in given])

@@ -15,6 +15,7 @@ from typing import Any
 
 from tinydsn.workflow.comparison_points import (
     BASE,
+    DEVICE,
     HEADLINES,
     SHIPPED,
     Point,
@@ -24,13 +25,11 @@ from tinydsn.workflow.comparison_points import (
     read_card,
 )
 
-BOARD = "mps2-an386"
-
 
 def task_points(tasks: Mapping[str, Path]) -> list[Point]:
     """A point a precision of a GRU, and the shipped precision of a predictor.
 
-    Rows without instructions on ``BOARD``, and cards of tasks without a headline metric, give none.
+    Rows without instructions on ``DEVICE``, and cards of tasks without a headline metric, give none.
     Raises ModelFileError for a checkpoint without a card of its graph.
     """
     found = [point for name, path in tasks.items() for point in _points(name, path)]
@@ -48,7 +47,7 @@ def _points(name: str, checkpoint: Path) -> list[Point]:
     system, task = str(said.get("model")), str(card.get("task"))
     rows = {row["precision"]: row for row in card["test"].get("rows", ()) if HEADLINES.get(task) in row}
     told = rows.get("float", {}).get(HEADLINES.get(task))
-    kept = {precision: row for precision, row in rows.items() if BOARD in row}
+    kept = {precision: row for precision, row in rows.items() if DEVICE in row}
     if system == "predictor":
         role = "scheme" if json.loads(said.get("config", "{}")).get("binary") else "reference"
         row = kept.get(SHIPPED)
@@ -82,13 +81,13 @@ def _point(
         quality=row[metric],
         low=interval.get("low"),
         high=interval.get("high"),
-        instructions=counts.get("mean", row[BOARD]["instructions"]),
-        board=BOARD,
+        instructions=counts.get("mean", row[DEVICE]["instructions"]),
+        board=DEVICE,
         static_at_equal_cost=None,
         equal_bits=bits(device.get("status")),
         role=role,
         task=task,
-        weight_flash=row[BOARD]["flash"],
+        weight_flash=row[DEVICE]["flash"],
         ram=(device.get("memory") or {}).get("ram"),
         counted="mean" in counts,
         float_quality=float_quality,

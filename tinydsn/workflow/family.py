@@ -24,6 +24,7 @@ from tinydsn.evaluation.pairs import Pair
 from tinydsn.workflow.evaluation import gather, measure
 from tinydsn.workflow.evaluation_table import Measured, report
 from tinydsn.workflow.family_pictures import draw_tradeoff, draw_training, draw_usage
+from tinydsn.workflow.markdown import markdown_table
 from tinydsn.workflow.measurement import logit_scale
 from tinydsn.workflow.models import pretrained
 from tinydsn.workflow.subject import open_subject
@@ -94,7 +95,7 @@ def table(found: Mapping[str, Any]) -> str:
         usage = f"{entry['usage']['firmware']['mean']:.3f}"
         label = f"{entry['model']}, threshold {entry['bias']:+d}"
         rows.append([label, f"{entry['instructions']['mean']:,}", usage, *_cells(entry["firmware"])])
-    return _markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def paired_table(found: Mapping[str, Any]) -> str:
@@ -108,12 +109,7 @@ def paired_table(found: Mapping[str, Any]) -> str:
             cell = _span(beside["firmware"][metric], "+")
             cells.append(cell if beside["firmware"][metric]["direction"] == "undecided" else f"**{cell}**")
         rows.append([name, *cells])
-    return _markdown(["less", "instructions", *PAIRED], rows)
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(["less", "instructions", *PAIRED], rows)
 
 
 def _span(value: Mapping[str, float], sign: str = "") -> str:

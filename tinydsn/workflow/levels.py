@@ -6,23 +6,24 @@ scored: scores take most of the time, and the noisy mixtures' are those of the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from quant.errors import ModelFileError
+from quant.reference import channels_of
 from tinydsn.evaluation.statistics import estimate, resample
 from tinydsn.evaluation.table import cost_json, section
 from tinydsn.models.network import MaskNetwork
 from tinydsn.workflow import separation
 from tinydsn.workflow.comparison_points import GAIN
 from tinydsn.workflow.evaluation import Built, Count, bench_of, gather, measure
-from tinydsn.workflow.evaluation_table import equality
-from tinydsn.workflow.subject import Subject, open_subject, word_of
+from tinydsn.workflow.evaluation_table import Measured, equality
+from tinydsn.workflow.subject import Subject, forced_gates, open_subject, word_of
 
 Counts = Callable[[str], Count]
-Rows = Sequence[Mapping[str, Any]]
 
 
 def level_words(model: MaskNetwork) -> tuple[str, ...]:
@@ -49,59 +50,41 @@ def measure_levels(
     if not words:
         return []
     routed = open_subject(target)
-    subjects = {word: replace(open_subject(target, force=word), checkpoint=None) for word in words}
-    of = _separated if separation.separates(target) else _enhanced
     count = progress or (lambda word: lambda done, total: None)
     levels = []
     with bench_of(routed, board) as built:
-        for word, found, rows in of(built, routed, subjects, corpus, limit, count, check):
-            equal = equality(rows)
+        run, told = _judge(routed, corpus, limit, built, check)
+        for word in words:
+            forced = forced_gates(target, word, routed.gates, routed.model.graph)
+            measured = run(replace(routed, checkpoint=None, forced=forced), progress=count(word))
+            equal = equality(measured.rows)
             if equal["status"] != "equal":
                 raise ModelFileError(
                     f"{target}: with gates {word} firmware and reference differ: {equal['first_difference']}"
                 )
-            levels.append({"gates": word, **found, "equal": equal["status"]})
+            levels.append({"gates": word, **told(measured), "equal": equal["status"]})
     return levels
 
 
-Level = tuple[str, dict[str, Any], Rows]
-
-
-def _enhanced(
-    built: Built,
-    routed: Subject,
-    subjects: Mapping[str, Subject],
-    corpus: Path,
-    limit: int | None,
-    count: Counts,
-    check: int | None,
-) -> Iterator[Level]:
-    """The levels of an enhancer; what the routed evaluation has measured is taken from the cache."""
+def _judge(
+    routed: Subject, corpus: Path, limit: int | None, built: Built, check: int | None
+) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]:
+    """What measures a subject on the test list of the corpus, and what tells its part of the card."""
+    given: dict[str, Any] = {"board": built[0].board.name, "check": check, "built": built}
+    if channels_of(routed.model.graph) > 1:
+        return partial(separation.measure, items=separation.mixtures(corpus, limit), **given), _separated
     pairs, _ = gather(None, None, corpus, limit, None)
-    board = built[0].board.name
-    known = {row["name"]: row for row in measure(routed, pairs, board, check=check, built=built).rows}
-    for word, subject in subjects.items():
-        measured = measure(subject, pairs, board, known=known, progress=count(word), check=check, built=built)
-        part = section(measured.table, subject.gates)
-        yield word, {key: part[key] for key in ("firmware", "instructions")}, measured.rows
+    run: Callable[..., Measured] = partial(measure, pairs=pairs, **given)
+    # What the routed evaluation has measured is taken from the cache.
+    return partial(run, known={row["name"]: row for row in run(routed).rows}), _enhanced
 
 
-def _separated(
-    built: Built,
-    routed: Subject,
-    subjects: Mapping[str, Subject],
-    corpus: Path,
-    limit: int | None,
-    count: Counts,
-    check: int | None,
-) -> Iterator[Level]:
-    """The levels of a separator."""
-    items = separation.mixtures(corpus, limit)
-    for word, subject in subjects.items():
-        measured = separation.measure(
-            subject, items, built[0].board.name, progress=count(word), check=check, built=built
-        )
-        drawn = resample(list(measured.groups))
-        gain = estimate(measured.gain("firmware"), drawn).to_json()
-        cost = cost_json(measured.cost, drawn)
-        yield word, {"firmware": {GAIN: gain}, "instructions": cost}, measured.rows
+def _enhanced(measured: Measured) -> dict[str, Any]:
+    part = section(measured.table, measured.subject.gates)
+    return {key: part[key] for key in ("firmware", "instructions")}
+
+
+def _separated(measured: separation.Separated) -> dict[str, Any]:
+    drawn = resample(list(measured.groups))
+    gain = estimate(measured.gain("firmware"), drawn).to_json()
+    return {"firmware": {GAIN: gain}, "instructions": cost_json(measured.cost, drawn)}

@@ -30,7 +30,7 @@ from tinydsn.estimate.host import analyse
 from tinydsn.estimate.predict import MeasuredCost
 from tinydsn.estimate.runner import HostRunner
 from tinydsn.evaluation.statistics import estimate, interval, resample
-from tinydsn.workflow.comparison_points import BASE, SHIPPED
+from tinydsn.workflow.comparison_points import BASE, DEVICE, SHIPPED
 from tinydsn.workflow.models import Model
 from tinydsn.workflow.quantization import float_graph
 from tinydsn.workflow.tasks import TEST, mix_of, task_of
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from tinydsn.tasks import Task
 
 PRECISIONS = ("w8a16", "w8a8", "w6a16", "w6a8", "w4a16", "w4a8")
-BOARDS = ("mps2-an386", "mps3-an547")
-DEVICE = "mps2-an386"
-"""Where firmware is run."""
+BOARDS = (DEVICE, "mps3-an547")
 CALIBRATION = 30
 CHECKED = 2
 """Clips on which firmware is compared with the reference."""
