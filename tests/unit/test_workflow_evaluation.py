@@ -163,6 +163,27 @@ def test_stored_files_are_not_computed_again(
     assert ran[4:] == ["a", "b"]
 
 
+def test_a_noisy_file_is_scored_once_whichever_model_hears_it(
+    quick: None, subject: Subject, pairs: Sequence[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bytes] = []
+
+    def counting(wave: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+        heard.append(wave.tobytes())
+        return {**SCORED, "PESQ": float(len(heard))}
+
+    monkeypatch.setattr(measurement, "score", counting)
+    noisy = [pair.load().noisy.tobytes() for pair in pairs]
+    first = measured(subject, pairs)
+    again = measured(replace(subject, checkpoint=None), pairs, fresh=True)
+    assert [heard.count(wave) for wave in noisy] == [1, 1] and len(heard) == 2 * 3 + 2
+    for row, other in zip(first.rows, again.rows, strict=True):
+        assert row["scores"]["noisy"] == other["scores"]["noisy"] is not None
+    write_wav(pairs[0].noisy, sound(8000, 78))
+    measured(subject, pairs)
+    assert heard.count(pairs[0].load().noisy.tobytes()) == 1
+
+
 def test_a_firmware_that_differs_by_one_bit(
     quick: None, subject: Subject, pairs: Sequence[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

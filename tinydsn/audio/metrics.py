@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from functools import cache
-from importlib import util
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,12 @@ def require_metrics() -> None:
     missing = [name for name in PACKAGES if util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"the metrics need {', '.join(missing)} (install the extra: {INSTALL})")
+
+
+def measures_digest() -> str:
+    """16 hexadecimal digits that change with the versions of the packages that measure."""
+    found = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
 
 
 def pesq_wb(estimate: np.ndarray, target: np.ndarray) -> float | None:

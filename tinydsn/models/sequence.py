@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.models.task_network import TaskNetwork
+from tinydsn.nn.scan import gru_over_time
 
 BANDS = ((2, 16), (4, 8), (8, 8), (16, 8))
 """(bins of a band, bands) from 0 Hz up: 62.5 Hz wide below 1 kHz, then 125, 250, 500 Hz, an octave each."""
@@ -70,9 +71,7 @@ class SequenceNet(TaskNetwork):
 
     def logits(self, pooled: Tensor) -> Tensor:
         """The head's ``[batch, frames, outputs]`` for bands ``[batch, frames, 40]``, from a zero state."""
-        cell, state = self.gru, pooled.new_zeros(1, pooled.shape[0], self.config.hidden)
-        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-        return self.head(torch.gru(pooled, state, weights, True, 1, 0.0, False, False, True)[0])
+        return self.head(gru_over_time(self.gru, pooled))
 
     def answer(self, logits: Tensor) -> Tensor:
         """The network's output for its head's: probabilities, or the numbers themselves."""

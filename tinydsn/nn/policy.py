@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from tinydsn.nn.scan import gru_over_time
+
 
 class FramePolicy(nn.Module):
     """What decides the gates of a frame from the frame itself and from states of its own.
@@ -60,10 +62,7 @@ class Policy(FramePolicy):
         training also guides directly.
         """
         pooled = features.unflatten(-1, (self.bands, self.width)).mean(-1)
-        state = pooled.new_zeros(1, pooled.shape[0], self.hidden)
-        cell = self.gru
-        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-        hidden, _ = torch.gru(pooled, state, weights, True, 1, 0.0, False, False, True)
+        hidden = gru_over_time(self.gru, pooled)
         return self.head(hidden), hidden
 
     def start(self) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tinydsn.nn.gate import gated as gated_by
+from tinydsn.nn.scan import gru_over_time
 
 HOLD = 60.0
 """Added to the update gate of a held frame: the sigmoid is then exactly 1 in float32, so h = h."""
@@ -28,9 +29,7 @@ def gru_with_hold(cell: nn.GRUCell, inputs: Tensor, gate: Tensor | None) -> Tens
         column[cell.hidden_size : 2 * cell.hidden_size] = HOLD
         weight = torch.cat([weight, column], 1)
         inputs = torch.cat([inputs, (1 - gate.detach()).unsqueeze(-1)], -1)
-    state = inputs.new_zeros(1, inputs.shape[0], cell.hidden_size)
-    weights = [weight, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-    return torch.gru(inputs, state, weights, True, 1, 0.0, False, False, True)[0]
+    return gru_over_time(cell, inputs, weight)
 
 
 class GruGroup(nn.Module):

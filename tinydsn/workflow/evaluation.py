@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.errors import ConfigError
-from tinydsn.audio.metrics import require_metrics
+from tinydsn.audio.metrics import measures_digest, require_metrics
 from tinydsn.cache import cache_dir
 from tinydsn.codegen.toolchain import versions
 from tinydsn.evaluation.compare import compare as compare_tables
@@ -140,20 +140,20 @@ def measure(
     board: str,
     save: Path | None = None,
     fresh: bool = False,
-    known: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Count | None = None,
     workers: int = WORKERS,
     check: int | None = None,
     built: Built | None = None,
 ) -> Measured:
     """Run all pairs, the named mixes, silence, and what each gate costs; finished ones are taken from the
-    cache. Of a subject with forced gates only the pairs are run.
+    cache, and so are the scores of noisy files that any model's evaluation has heard. Of a subject with
+    forced gates only the pairs are run.
 
-    ``known``: rows of another subject by name, whose scores of the noisy input are used again. ``check``:
-    only so many pairs are compared with the integer reference. ``built``: see `on_bench`.
+    ``check``: only so many pairs are compared with the integer reference. ``built``: see `on_bench`.
     """
     require_metrics()
     digests = {pair.name: pair.digest() for pair in pairs}
+    heard = Store(cache_dir() / "evaluations" / f"noisy-{measures_digest()}")
     with on_bench(subject, board, built) as (bench, sources, sizes):
         identity = hashlib.sha256(f"{subject.digest}/{sources}".encode()).hexdigest()
         store = Store(cache_dir() / "evaluations" / identity[:32], fresh)
@@ -161,9 +161,8 @@ def measure(
         again = set()
         for index, pair in enumerate(pairs):
             checked = check is None or index < check
-            scores = known[pair.name]["scores"]["noisy"] if known else None
             key = f"pair/{pair.name}/{digests[pair.name]}"
-            jobs[key] = partial(measure_pair, bench, pair, save, scores, checked)
+            jobs[key] = partial(measure_pair, bench, pair, save, heard.get(digests[pair.name]), checked)
             row = store.get(key)
             # A stored row has no audio: where files are wanted and are not there, it is made again.
             lacks_files = save and row is not None and not is_saved(row, save)
@@ -172,6 +171,9 @@ def measure(
         if subject.forced is None:
             jobs |= _jobs_beside(bench, subject, pairs, digests)
         found = run_jobs(jobs, store, progress or (lambda done, total: None), workers, again)
+    for name, content in digests.items():
+        if heard.get(content) is None:
+            heard.put(content, found[f"pair/{name}/{content}"]["scores"]["noisy"])
     kinds: dict[str, list[dict[str, Any]]] = {}
     for key, value in found.items():
         kinds.setdefault(key.split("/")[0], []).append(value)
@@ -229,12 +231,11 @@ def evaluate(
     require_metrics()
     subjects = [open_subject(target, bias, force), *(open_subject(text) for text in against)]
     count = progress or (lambda name: lambda done, total: None)
-    first = measure(subjects[0], pairs, board, save, fresh, None, count(target), workers, check)
+    first = measure(subjects[0], pairs, board, save, fresh, count(target), workers, check)
     result = report(first, board, source)
-    known = {row["name"]: row for row in first.rows}
     beside, statics = [], {}
     for subject in subjects[1:]:
-        other = measure(subject, pairs, board, None, fresh, known, count(subject.name), workers, check)
+        other = measure(subject, pairs, board, None, fresh, count(subject.name), workers, check)
         if not subject.gates:
             statics[subject.name] = other.table
         beside.append(

@@ -46,23 +46,23 @@ def siblings(name: str) -> list[str]:
     return [other for other in shipped if other.startswith(f"{name}-")]
 
 
-def measured(name: str, pairs: Sequence[Pair], bias: int, known: Measured | None) -> Measured:
-    """One member at one threshold, with progress on standard error."""
+def measured(
+    name: str, pairs: Sequence[Pair], bias: int = 0, check: int | None = SIBLINGS_CHECKED
+) -> Measured:
+    """One member at one threshold, with progress on standard error. ``check``: see `measure`."""
 
     def progress(done: int, total: int) -> None:
         if done == total or done % 60 == 0:
             print(f"{name} {bias:+d}: {done}/{total}", file=sys.stderr)
 
-    rows = {row["name"]: row for row in known.rows} if known else None
-    check = SIBLINGS_CHECKED if known else None
-    return measure(open_subject(name, bias), pairs, BOARD, known=rows, progress=progress, check=check)
+    return measure(open_subject(name, bias), pairs, BOARD, progress=progress, check=check)
 
 
 def family(name: str, corpus: Path, limit: int | None = None) -> dict[str, Any]:
     """Reports of all members, each gated one beside the static front, and the curve over thresholds."""
     pairs, source = gather(None, None, corpus, limit, None)
-    head = measured(name, pairs, 0, None)
-    members = {name: head} | {other: measured(other, pairs, 0, head) for other in siblings(name)}
+    head = measured(name, pairs, check=None)
+    members = {name: head} | {other: measured(other, pairs) for other in siblings(name)}
     statics = {other: one.table for other, one in members.items() if not one.subject.gates}
     paired = {other: compare(head.table, one.table) for other, one in members.items() if one is not head}
     reports = []
@@ -73,7 +73,7 @@ def family(name: str, corpus: Path, limit: int | None = None) -> dict[str, Any]:
         reports.append(entry)
     curve = []
     for shift in SHIFTS if head.subject.gates else ():
-        shifted = measured(name, pairs, round(shift / logit_scale(head.subject.model.graph)), head)
+        shifted = measured(name, pairs, round(shift / logit_scale(head.subject.model.graph)))
         entry = report(shifted, BOARD, source)
         curve.append({**entry, "front": beside_front(shifted.table, statics)})
     return {"schema": 1, "name": name, "members": reports, "curve": curve, "paired": paired}

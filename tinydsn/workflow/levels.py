@@ -74,9 +74,7 @@ def _judge(
     if channels_of(routed.model.graph) > 1:
         return partial(separation.measure, items=separation.mixtures(corpus, limit), **given), _separated
     pairs, _ = gather(None, None, corpus, limit, None)
-    run: Callable[..., Measured] = partial(measure, pairs=pairs, **given)
-    # What the routed evaluation has measured is taken from the cache.
-    return partial(run, known={row["name"]: row for row in run(routed).rows}), _enhanced
+    return partial(measure, pairs=pairs, **given), _enhanced
 
 
 def _enhanced(measured: Measured) -> dict[str, Any]:
