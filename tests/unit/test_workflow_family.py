@@ -11,9 +11,12 @@ import pytest
 
 from quant.errors import ConfigError, ModelFileError
 from tinydsn.evaluation.scores import METRICS
+from tinydsn.models.checkpoint import card_path
 from tinydsn.workflow import family_pictures
 from tinydsn.workflow.family import main, paired_table, siblings, table
+from tinydsn.workflow.family import member as member_of_card
 from tinydsn.workflow.family_pictures import draw_tradeoff, draw_training, draw_usage
+from tinydsn.workflow.models import pretrained
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -126,3 +129,22 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["nothing", "--corpus", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_members_are_what_their_cards_say() -> None:
+    gated, static = member_of_card("dsn-s"), member_of_card("dsn-s-full")
+    assert (gated["static"], static["static"]) == (False, True)
+    made = {**FAMILY, "members": [gated, static], "curve": []}
+    cells = [line.split(" | ") for line in table(made).splitlines()]
+    assert [row[0] for row in cells[2:]] == [
+        *("| noisy", "| dsn-s, float", "| dsn-s, firmware", "| dsn-s-full, firmware")
+    ]
+    card = json.loads(card_path(pretrained()["dsn-s"]).read_text())
+    assert cells[4][1] == f"{card['test']['instructions']['mean']:,}"
+    assert marks(draw_usage(made)) > 0 and marks(draw_tradeoff({**made, "name": "dsn-s"})) > 0
+
+
+def test_only_siblings_are_paired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["dsn-s", "--corpus", str(tmp_path), "-o", str(tmp_path / "out"), "--against", "dsn-m"]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("error: dsn-m: no shipped sibling of dsn-s (dsn-s-2, ")

@@ -1,10 +1,11 @@
-"""A gated model with its static siblings and ablations, measured on the committed list: table and pictures.
+"""A gated model with its static siblings and ablations on the committed list: tables and pictures.
 
-``python -m tinydsn.workflow.family dsn-s --corpus DIR -o docs/family`` evaluates ``dsn-s``, every shipped
-``dsn-s-*``, and ``dsn-s`` at shifted thresholds, and writes ``dsn-s.json`` (everything), ``dsn-s.md`` (the
-tables), ``dsn-s-tradeoff.svg`` (quality against instructions) and ``dsn-s-usage.svg`` (usage by SNR).
+``python -m tinydsn.workflow.family dsn-s --corpus DIR -o docs/family`` takes ``dsn-s`` and every shipped
+``dsn-s-*`` from their cards, evaluates what no card holds (``dsn-s`` at shifted thresholds, and its paired
+differences to each other), and writes ``dsn-s.json`` (everything), ``dsn-s.md`` (the tables),
+``dsn-s-tradeoff.svg`` (quality against instructions) and ``dsn-s-usage.svg`` (usage by SNR). ``--against``
+names the siblings to pair with instead of all: each that the cache does not hold is evaluated, some minutes.
 With ``--runs DIR ...``, folders of ``tinydsn train``, it also draws ``dsn-s-training.svg``.
-Finished evaluations are taken from the cache.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tinydsn.audio.files import replace_file
 from tinydsn.evaluation.compare import compare
 from tinydsn.evaluation.front import beside_front
 from tinydsn.evaluation.pairs import Pair
+from tinydsn.workflow.comparison_points import read_card
 from tinydsn.workflow.evaluation import gather, measure
 from tinydsn.workflow.evaluation_table import Measured, report
 from tinydsn.workflow.family_pictures import draw_tradeoff, draw_training, draw_usage
@@ -32,8 +34,8 @@ from tinydsn.workflow.subject import open_subject
 BOARD = "mps2-an386"
 METRICS = ("OVRL", "SIG", "BAK", "PESQ", "STOI", "SISDR")
 PAIRED = ("OVRL", "SIG", "PESQ", "SISDR")
-SIBLINGS_CHECKED = 36
-"""Files of a sibling that are compared with the integer reference, 4 a speaker. Of the model all are."""
+CHECKED = 36
+"""Files that are compared with the integer reference, 4 a speaker; the cards say how many were before."""
 SHIFTS = (-1.0, 1.0)
 """Shifts of the policy's logits that draw the gated model's curve."""
 
@@ -46,37 +48,51 @@ def siblings(name: str) -> list[str]:
     return [other for other in shipped if other.startswith(f"{name}-")]
 
 
-def measured(
-    name: str, pairs: Sequence[Pair], bias: int = 0, check: int | None = SIBLINGS_CHECKED
-) -> Measured:
-    """One member at one threshold, with progress on standard error. ``check``: see `measure`."""
+def member(name: str) -> dict[str, Any]:
+    """What a shipped model's card says of its test. Raises ModelFileError for a card that is missing."""
+    test = read_card(pretrained()[name])["test"]
+    return {"model": name, "bias": 0, "static": not test["usage"]["firmware"]["gates"], **test}
+
+
+def measured(name: str, pairs: Sequence[Pair], bias: int = 0) -> Measured:
+    """One model at one threshold, with progress on standard error."""
 
     def progress(done: int, total: int) -> None:
         if done == total or done % 60 == 0:
             print(f"{name} {bias:+d}: {done}/{total}", file=sys.stderr)
 
-    return measure(open_subject(name, bias), pairs, BOARD, progress=progress, check=check)
+    return measure(open_subject(name, bias), pairs, BOARD, progress=progress, check=CHECKED)
 
 
-def family(name: str, corpus: Path, limit: int | None = None) -> dict[str, Any]:
-    """Reports of all members, each gated one beside the static front, and the curve over thresholds."""
+def family(
+    name: str, corpus: Path, limit: int | None = None, against: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """All members, the curve over thresholds, and the paired differences to the siblings of ``against``
+    (None: all), with those to the line through their static ones in ``front``.
+
+    Raises ModelFileError where one of them is no sibling.
+    """
+    family_names = [name, *siblings(name)]
+    beside = family_names[1:] if against is None else list(against)
+    if strangers := [other for other in beside if other not in family_names[1:]]:
+        raise ModelFileError(f"{strangers[0]}: no shipped sibling of {name} ({', '.join(family_names[1:])})")
     pairs, source = gather(None, None, corpus, limit, None)
-    head = measured(name, pairs, check=None)
-    members = {name: head} | {other: measured(other, pairs) for other in siblings(name)}
-    statics = {other: one.table for other, one in members.items() if not one.subject.gates}
-    paired = {other: compare(head.table, one.table) for other, one in members.items() if one is not head}
-    reports = []
-    for one in members.values():
-        entry = report(one, BOARD, source)
-        entry["static"] = not one.subject.gates
-        entry["front"] = beside_front(one.table, statics) if one.subject.gates else None
-        reports.append(entry)
+    head = measured(name, pairs)
+    others = {other: measured(other, pairs) for other in beside}
+    statics = {other: one.table for other, one in others.items() if not one.subject.gates}
     curve = []
     for shift in SHIFTS if head.subject.gates else ():
         shifted = measured(name, pairs, round(shift / logit_scale(head.subject.model.graph)))
         entry = report(shifted, BOARD, source)
         curve.append({**entry, "front": beside_front(shifted.table, statics)})
-    return {"schema": 1, "name": name, "members": reports, "curve": curve, "paired": paired}
+    return {
+        "schema": 2,
+        "name": name,
+        "members": [member(other) for other in family_names],
+        "curve": curve,
+        "paired": {other: compare(head.table, one.table) for other, one in others.items()},
+        "front": beside_front(head.table, statics) if head.subject.gates else None,
+    }
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -127,11 +143,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder for table and pictures")
     parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
+    parser.add_argument("--against", nargs="*", help="siblings to pair with (default: all)")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="runs whose curves are drawn")
     options = parser.parse_args(arguments)
     try:
         curves = draw_training(options.runs) if options.runs else None
-        found = family(options.name, options.corpus, options.limit)
+        found = family(options.name, options.corpus, options.limit, options.against)
         tables = f"{table(found)}\n{paired_table(found)}"
         options.output.mkdir(parents=True, exist_ok=True)
         texts = {
