@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -229,6 +230,19 @@ def quantize(request: QuantizeRequest, channel_axis: int) -> Quantized:
     )
 
 
+@lru_cache(maxsize=1024)
+def _scales(multiplier: Attribute, shift: Attribute) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers and shifts as int64 [channels], made once: each frame of a reference needs them."""
+    return np.array(multiplier, np.int64), np.array(shift, np.int64)
+
+
+@lru_cache(maxsize=1024)
+def _wide_scales(multiplier: Attribute, shift: Attribute) -> tuple[np.ndarray, np.ndarray]:
+    """The same with multipliers of 16 bits."""
+    whole, shifts = _scales(multiplier, shift)
+    return np.array([fixed_point.reduce_multiplier(int(value)) for value in whole], np.int64), shifts
+
+
 def finish(
     attributes: Attributes, accumulator: np.ndarray, bias: np.ndarray | None, dtype: np.dtype
 ) -> np.ndarray:
@@ -237,13 +251,11 @@ def finish(
     int16 results beyond 32 bits saturate; in TFLite and CMSIS-NN those wrap around.
     """
     total = accumulator if bias is None else accumulator + bias.astype(np.int64)
-    multiplier = np.array(attributes["multiplier"], np.int64)
-    shift = np.array(attributes["shift"], np.int64)
+    pairs = attributes["multiplier"], attributes["shift"]
     if dtype == np.int16:
-        reduced = np.array([fixed_point.reduce_multiplier(int(value)) for value in multiplier], np.int64)
-        scaled = fixed_point.requantize_s64(total, reduced, shift)
+        scaled = fixed_point.requantize_s64(total, *_wide_scales(*pairs))
     else:
-        scaled = fixed_point.requantize_s32(total, multiplier, shift)
+        scaled = fixed_point.requantize_s32(total, *_scales(*pairs))
     scaled = scaled + int(attributes["output_offset"])  # type: ignore[arg-type]
     low, high = int(attributes["activation_min"]), int(attributes["activation_max"])  # type: ignore[arg-type]
     return np.clip(scaled, low, high).astype(dtype)

@@ -30,13 +30,19 @@ def output_size(kind: str, shape: Shape, kernel: tuple[int, int], attributes: At
 def windows(data: np.ndarray, kernel: tuple[int, int], attributes: Attributes, fill: float) -> np.ndarray:
     """[H, W, C] -> [out height, out width, kh, kw, C], the borders filled with ``fill``."""
     top, bottom, left, right = integers(attributes, "padding")
-    padded = np.pad(data, ((top, bottom), (left, right), (0, 0)), constant_values=fill)
     (sh, sw), (dh, dw) = integers(attributes, "stride"), integers(attributes, "dilation")
-    span = ((kernel[0] - 1) * dh + 1, (kernel[1] - 1) * dw + 1)
-    # NumPy's own annotation of ``axis`` leaves pairs out
-    view = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(0, 1))  # type: ignore[call-overload]
-    view = view[::sh, ::sw, :, ::dh, ::dw]
-    return np.moveaxis(view, 2, -1)
+    height, width, channels = data.shape
+    # np.pad and sliding_window_view do the same, in twenty times the time for images as small as a frame.
+    padded = np.full((top + height + bottom, left + width + right, channels), fill, data.dtype)
+    padded[top : top + height, left : left + width] = data
+    rows, columns = output_size("a window", data.shape, kernel, attributes)
+    down, along, deep = padded.strides
+    return np.lib.stride_tricks.as_strided(
+        padded,
+        (rows, columns, *kernel, channels),
+        (sh * down, sw * along, dh * down, dw * along, deep),
+        writeable=False,
+    )
 
 
 def macs(operator: Operator, tensors: Mapping[str, Tensor]) -> int:
