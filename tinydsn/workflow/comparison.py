@@ -23,9 +23,9 @@ from tinydsn.workflow.comparison_points import (
     SCHEMES,
     Point,
     bits,
+    measured_card,
     metadata,
     network_of,
-    read_card,
 )
 from tinydsn.workflow.comparison_tasks import task_points
 from tinydsn.workflow.family_pictures import QUALITY
@@ -59,7 +59,7 @@ def rows(points: Sequence[Point]) -> list[dict[str, Any]]:
 def _points(name: str, checkpoint: Path, metric: str) -> Iterator[Point]:
     """The point of an enhancer or separator and those of its levels; none where its card has no
     instructions."""
-    card = read_card(checkpoint)
+    card = measured_card(checkpoint)
     test = card["test"]
     if not test.get("instructions"):
         return

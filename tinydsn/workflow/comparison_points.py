@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quant.errors import ModelFileError
+from tinydsn.workflow.card import read_card
 from tinydsn.workflow.family_pictures import QUALITY
 
 GAIN = "SISDR_GAIN"
@@ -124,18 +124,18 @@ def network_of(point: Point) -> str:
     return point.point.split(" ")[0]
 
 
-def read_card(checkpoint: Path) -> dict[str, Any]:
+def measured_card(checkpoint: Path) -> dict[str, Any]:
     """The card beside a checkpoint, checked against the graph beside it; raises ModelFileError."""
     path = checkpoint.with_suffix(".card.json")
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_card(checkpoint)
         graph = hashlib.sha256(checkpoint.with_suffix(".tdsn").read_bytes()).hexdigest()
         noted = card["integer"]["sha256"]
     except (OSError, ValueError, KeyError) as error:
-        raise ModelFileError(f"{path}: no card of a measured checkpoint ({error}); ship it") from None
+        raise ModelFileError(f"{path}: no card of a measured checkpoint ({error}); ship its run") from None
     if noted != graph:
         raise ModelFileError(f"{path}: is of another integer graph than the one beside it; ship it again")
-    return dict(card)
+    return card
 
 
 def bits(status: str | None) -> bool | None:

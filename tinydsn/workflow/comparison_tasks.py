@@ -21,8 +21,8 @@ from tinydsn.workflow.comparison_points import (
     Point,
     Reference,
     bits,
+    measured_card,
     metadata,
-    read_card,
 )
 
 
@@ -43,7 +43,7 @@ def task_points(tasks: Mapping[str, Path]) -> list[Point]:
 
 
 def _points(name: str, checkpoint: Path) -> list[Point]:
-    card, said = read_card(checkpoint), metadata(checkpoint)
+    card, said = measured_card(checkpoint), metadata(checkpoint)
     system, task = str(said.get("model")), str(card.get("task"))
     rows = {row["precision"]: row for row in card["test"].get("rows", ()) if HEADLINES.get(task) in row}
     told = rows.get("float", {}).get(HEADLINES.get(task))

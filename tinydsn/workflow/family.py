@@ -23,7 +23,7 @@ from tinydsn.audio.files import replace_file
 from tinydsn.evaluation.compare import compare
 from tinydsn.evaluation.front import beside_front
 from tinydsn.evaluation.pairs import Pair
-from tinydsn.workflow.comparison_points import read_card
+from tinydsn.workflow.comparison_points import measured_card
 from tinydsn.workflow.evaluation import gather, measure
 from tinydsn.workflow.evaluation_table import Measured, report
 from tinydsn.workflow.family_pictures import draw_tradeoff, draw_training, draw_usage
@@ -51,7 +51,7 @@ def siblings(name: str) -> list[str]:
 
 def member(name: str) -> dict[str, Any]:
     """What a shipped model's card says of its test. Raises ModelFileError for a card that is missing."""
-    test = read_card(pretrained()[name])["test"]
+    test = measured_card(pretrained()[name])["test"]
     return {"model": name, "bias": 0, "static": not test["usage"]["firmware"]["gates"], **test}
 
 

@@ -10,7 +10,6 @@ files appear together, at the end.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ from tinydsn.audio.mixing import MixOptions, draw_batch
 from tinydsn.audio.voices import VoiceOptions, draw_voices_batch, load_speakers
 from tinydsn.cache import scratch_beside
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
-from tinydsn.workflow.card import make_card, training_of
+from tinydsn.workflow.card import make_card, read_card, training_of
 from tinydsn.workflow.levels import level_words, measure_levels
 from tinydsn.workflow.models import checkpoint_path
 from tinydsn.workflow.quantization import float_graph, summary
@@ -72,11 +71,7 @@ def source_of(text: str, to: Path | None, corpus: Path) -> tuple[Path, Path, dic
         raise ModelFileError(
             f"{text}: no such run or checkpoint (a folder of `tinydsn train`, or a checkpoint)"
         )
-    try:
-        card = json.loads(card_path(checkpoint).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{card_path(checkpoint)}: no card ({error}); ship the run itself") from None
-    return checkpoint, to or checkpoint, card["training"]
+    return checkpoint, to or checkpoint, read_card(checkpoint)["training"]
 
 
 def ship(

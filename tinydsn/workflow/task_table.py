@@ -30,6 +30,7 @@ from tinydsn.estimate.host import analyse
 from tinydsn.estimate.predict import MeasuredCost
 from tinydsn.estimate.runner import HostRunner
 from tinydsn.evaluation.statistics import estimate, interval, resample
+from tinydsn.workflow.card import read_card
 from tinydsn.workflow.comparison_points import BASE, DEVICE, SHIPPED
 from tinydsn.workflow.models import Model
 from tinydsn.workflow.quantization import float_graph
@@ -195,14 +196,12 @@ def difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     return {"mean": round(found.mean, 5), "low": round(found.low, 5), "high": round(found.high, 5)}
 
 
-def training_of(checkpoint: Path) -> Any:
-    """What trained a checkpoint: from its run, or from the card of one that is shipped already; or None."""
-    from tinydsn.models.checkpoint import card_path
-
-    run, card = checkpoint.parent / "run.json", card_path(checkpoint)
+def record_of(checkpoint: Path) -> Any:
+    """What trained a checkpoint: its run's record, or what the card of a shipped one keeps of it; or None."""
+    run = checkpoint.parent / "run.json"
     if run.is_file():
         return json.loads(run.read_text(encoding="utf-8"))
-    return json.loads(card.read_text(encoding="utf-8"))["training"] if card.is_file() else None
+    return read_card(checkpoint)["training"] if checkpoint.with_suffix(".card.json").is_file() else None
 
 
 def ship(checkpoint: Path, trial: Trial, rows: Sequence[dict[str, Any]], to: Path) -> IntegerGraph:
@@ -218,7 +217,7 @@ def ship(checkpoint: Path, trial: Trial, rows: Sequence[dict[str, Any]], to: Pat
         "task": trial.task.name,
         "note": NOTES[trial.task.network],
         "parameters": sum(value.numel() for value in network.parameters()),
-        "training": training_of(checkpoint),
+        "training": record_of(checkpoint),
         "integer": {"precision": SHIPPED, "sha256": sha256},
         "test": {"clips": len(trial.clips), "rows": list(rows)},
     }
