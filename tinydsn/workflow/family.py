@@ -70,10 +70,14 @@ def measured(name: str, pairs: Sequence[Pair], bias: int = 0) -> Measured:
 
 
 def family(
-    name: str, corpus: Path, limit: int | None = None, against: Sequence[str] | None = None
+    name: str,
+    corpus: Path,
+    limit: int | None = None,
+    against: Sequence[str] | None = None,
+    shifts: Sequence[float] = SHIFTS,
 ) -> dict[str, Any]:
-    """All members, the curve over thresholds, and the paired differences to the siblings of ``against``
-    (None: all), with those to the line through their static ones in ``front``.
+    """All members, the curve over ``shifts`` of the policy's logits, and the paired differences to the
+    siblings of ``against`` (None: all), with those to the line through their static ones in ``front``.
 
     Raises ModelFileError where one of them is no sibling.
     """
@@ -86,7 +90,7 @@ def family(
     others = {other: measured(other, pairs) for other in beside}
     statics = {other: one.table for other, one in others.items() if not one.subject.gates}
     curve = []
-    for shift in SHIFTS if head.subject.gates else ():
+    for shift in shifts if head.subject.gates else ():
         shifted = measured(name, pairs, round(shift / logit_scale(head.subject.model.graph)))
         entry = report(shifted, BOARD, source)
         curve.append({**entry, "front": beside_front(shifted.table, statics)})
@@ -148,12 +152,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder for table and pictures")
     parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
+    parser.add_argument(
+        "--shifts", type=float, nargs="*", default=SHIFTS, help="of the policy's logits (default: -1 1)"
+    )
     parser.add_argument("--against", nargs="*", help="siblings to pair with (default: all)")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="runs whose curves are drawn")
     options = parser.parse_args(arguments)
     try:
         curves = draw_training(options.runs) if options.runs else None
-        found = family(options.name, options.corpus, options.limit, options.against)
+        found = family(options.name, options.corpus, options.limit, options.against, options.shifts)
         tables = f"{table(found)}\n{paired_table(found)}"
         options.output.mkdir(parents=True, exist_ok=True)
         texts = {
