@@ -44,8 +44,9 @@ def test_card_states_an_improvement_and_gates_in_use(path: Path) -> None:
 
 def test_something_is_shipped() -> None:
     assert {path.stem for path in SHIPPED} == {
-        *("dsn-s", "dsn-s-2", "dsn-s-constant", "dsn-s-flat"),
-        *("dsn-s-full", "dsn-s-half", "dsn-s-three-quarters"),
+        *("dsn-s", "dsn-s-2", "dsn-s-constant", "dsn-s-flat", "dsn-s-signal"),
+        *("dsn-s-full", "dsn-s-full-2", "dsn-s-half", "dsn-s-half-2", "dsn-s-three-quarters"),
+        *("dsn-xs", "dsn-xs-full", "dsn-xs-three-quarters"),
         *("dsn-m", "dsn-m-full"),
         *("fsenet", "fsenet-full", "fsenet-half"),
         *("nsnet2", "nsnet2-half", "nsnet2-third"),

@@ -94,6 +94,14 @@ def test_pictures_hold_every_member() -> None:
     assert marks(draw_usage(two)) > marks(draw_usage(FAMILY))
 
 
+def test_another_seed_is_a_point_beside_the_static_front() -> None:
+    more = {**FAMILY, "members": [*FAMILY["members"], member("net-half-2", 2.0, 200_001, None)]}
+    without = draw_tradeoff(
+        {**FAMILY, "members": [*FAMILY["members"], member("net-third", 2.0, 200_001, None)]}
+    )
+    assert marks(draw_tradeoff(FAMILY)) < marks(draw_tradeoff(more)) < marks(without)
+
+
 def test_the_same_numbers_give_the_same_picture() -> None:
     assert draw_tradeoff(FAMILY) == draw_tradeoff(FAMILY)
 

@@ -44,14 +44,19 @@ def as_svg(drawn: Figure) -> str:
 
 
 def draw_tradeoff(family: Mapping[str, Any]) -> str:
-    """Quality of the firmware against mean instructions a frame: statics as a grey front, the gated model
-    as a curve over thresholds, other gated ones as points; an SVG file."""
+    """Quality of the firmware against mean instructions a frame: statics as a grey front, their other seeds
+    (``NAME-2``) as grey points, the gated model as a curve over thresholds, other gated ones as points; an
+    SVG file."""
     drawn, axes = figure(len(QUALITY))
-    statics = sorted((m for m in family["members"] if m["static"]), key=_cost)
+    names = {m["model"] for m in family["members"]}
+    seeds = [m for m in family["members"] if m["static"] and _first_seed(m["model"]) in names]
+    statics = sorted((m for m in family["members"] if m["static"] and m not in seeds), key=_cost)
     own = [m for m in family["members"] if m["model"] == family["name"]]
     others = [m for m in family["members"] if not m["static"] and m["model"] != family["name"]]
     for axis, (metric, label) in zip(axes, QUALITY.items(), strict=True):
         _line(axis, statics, metric, GREY, "s", "static")
+        for seed in seeds:
+            axis.plot(_cost(seed), seed["firmware"][metric]["mean"], "s", color=GREY, alpha=0.5)
         _line(axis, sorted([*own, *family["curve"]], key=_cost), metric, BLUE, "o", family["name"])
         for index, other in enumerate(others):
             place = (_cost(other), other["firmware"][metric]["mean"])
@@ -106,6 +111,12 @@ def _read(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         return record, [json.loads(line) for line in lines]
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{run}: holds no readable run ({error})") from None
+
+
+def _first_seed(name: str) -> str | None:
+    """``dsn-s-full`` for ``dsn-s-full-2``; None for a name that ends in no number."""
+    stem, _, end = name.rpartition("-")
+    return stem if end.isdigit() else None
 
 
 def _cost(member: Mapping[str, Any]) -> float:
