@@ -251,6 +251,14 @@ def test_the_picture_is_the_same_from_the_same_numbers(
     assert str(caught.value) == f"{tmp_path / 'systems.png'}: must end with .svg"
 
 
+def test_another_seed_of_a_static_network_is_not_on_the_line(
+    networks: dict[str, Path], tmp_path: Path
+) -> None:
+    networks["small-2"] = shipped(tmp_path, "small-2", 1.0, 240, False)
+    found = {point.point: point for point in compare("OVRL", networks)}
+    assert found["small-2"].variant_of == "small" and found["gated"].static_at_equal_cost == 2.25
+
+
 def test_a_card_of_another_graph_is_refused(networks: dict[str, Path], tasks: dict[str, Path]) -> None:
     networks["big"].with_suffix(".tdsn").write_bytes(b"other")
     with pytest.raises(ModelFileError) as caught:

@@ -47,7 +47,8 @@ def compare(
     if shipped is None:
         shipped, tasks = pretrained(), pretrained_tasks() if tasks is None else tasks
     found = [point for name, path in shipped.items() for point in _points(name, path, metric)]
-    points = [_beside_statics(point, found) for point in _beside_heads(found)]
+    known = _beside_heads(found)
+    points = [_beside_statics(point, known) for point in known]
     return sorted([*points, *task_points(tasks or {})], key=_order)
 
 
@@ -121,10 +122,13 @@ def _beside_heads(points: Sequence[Point]) -> list[Point]:
 
 
 def _beside_statics(point: Point, points: Sequence[Point]) -> Point:
+    """The point with what the line through its system's static networks gives; another seed of one of these
+    is not on the line."""
     if point.role == "static":
         return point
     own = (point.system, point.board, point.metric)
-    statics = {p.point: p for p in points if p.role == "static" and (p.system, p.board, p.metric) == own}
+    first = [p for p in points if p.role == "static" and p.variant_of is None]
+    statics = {p.point: p for p in first if (p.system, p.board, p.metric) == own}
     found = neighbours(point.instructions, {name: p.instructions for name, p in statics.items()})
     if found is None:
         return point
