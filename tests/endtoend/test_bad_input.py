@@ -219,7 +219,7 @@ def broken():
         ("bad_input_nets:broken", ("bad_input_nets:broken failed: RuntimeError: no weights",)),
         ("bad_input_nets:gone", ("module 'bad_input_nets' has no function 'gone'",)),
         ("no_such_module:net", ("cannot import 'no_such_module'", "must be importable from")),
-        ("dsn-x", ("unknown network 'dsn-x', did you mean 'dsn-s'?",)),
+        ("dsn-x", ("unknown network 'dsn-x', did you mean 'dsn-xs'?",)),
         ("hmm", ("unknown network 'hmm' (must be ", "package.module:function)")),
     ],
 )
