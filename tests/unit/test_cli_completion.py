@@ -42,7 +42,7 @@ def completed(line: str, folder: Path) -> list[str]:
     [
         ("tinydsn ver", ["verify"]),
         ("tinydsn search sta", ["start", "status"]),
-        ("tinydsn verify dsn-s-h", ["dsn-s-half"]),
+        ("tinydsn verify dsn-s-h", ["dsn-s-half", "dsn-s-half-2"]),
         ("tinydsn run dsn-s --board mps2", BOARDS),
         ("tinydsn build dsn-s --kernels c", ["cmsis-nn"]),
         ("tinydsn quantize dsn-s --precision w8a1", ["w8a16"]),
