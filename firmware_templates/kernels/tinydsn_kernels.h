@@ -27,10 +27,10 @@ typedef struct {
     int32_t channels;       /* outputs of a row (N) */
     int32_t activation_min; /* int16: 0 or INT16_MIN */
     int32_t activation_max;
-    int32_t rounded;        /* int16 only */
+    int32_t rounded;        /* int16 with 8-bit weights only */
     int32_t output_offset;  /* int8 only: the output's zero point */
     const int8_t *weights;
-    const int32_t *scales;  /* bias, multiplier, shift of each channel */
+    const int32_t *scales;  /* bias, multiplier, shift of each channel; _s16_s4: two words (tinydsn_finish.h) */
 } tinydsn_matrix;
 
 /*

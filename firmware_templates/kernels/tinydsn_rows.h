@@ -1,7 +1,7 @@
 /*
  * Matrix products for the core that is compiled for: tinydsn_multiply_s16 and tinydsn_multiply_s8 compute
  *     output[r][n] = finish(bias[n] + sum_k input[r][k] * weights[n][k])
- * bits: of the weights, 8 or 4. scratch: where TINYDSN_INTERLEAVED two rows of int16, rounded up to whole
+ * bits: of the weights, 8 or 4 (int16 results of 4: brief scales, tinydsn_finish.h). scratch: where TINYDSN_INTERLEAVED two rows of int16, rounded up to whole
  * words of weights; int16 rows of whole words need none.
  */
 #ifndef TINYDSN_ROWS_H
@@ -60,7 +60,13 @@ TINYDSN_INLINE void tinydsn_connect_s16(const tinydsn_matrix *matrix, int32_t bi
                                        int32_t rows, int32_t row_stride, int16_t *scratch, int16_t *output)
 {
     const int cut = matrix->activation_min == 0;
-    if (matrix->rounded && cut) {
+    if (bits == 4 && cut) {
+        const tinydsn_finishing how = {.brief = 1, .relu = 1};
+        tinydsn_multiply_s16(matrix, bits, input, rows, row_stride, scratch, how, output);
+    } else if (bits == 4) {
+        const tinydsn_finishing how = {.brief = 1, .relu = 0};
+        tinydsn_multiply_s16(matrix, bits, input, rows, row_stride, scratch, how, output);
+    } else if (matrix->rounded && cut) {
         const tinydsn_finishing how = {.rounded = 1, .relu = 1};
         tinydsn_multiply_s16(matrix, bits, input, rows, row_stride, scratch, how, output);
     } else if (matrix->rounded) {

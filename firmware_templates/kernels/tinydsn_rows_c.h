@@ -22,7 +22,7 @@ TINYDSN_INLINE void tinydsn_multiply(const tinydsn_matrix *matrix, int32_t bits,
     for (int32_t row = 0; row < rows; row++) {
         for (int32_t n = 0; n < matrix->channels; n++) {
             const int8_t *w = matrix->weights + n * bytes;
-            const int32_t *scale = matrix->scales + 3 * n;
+            const int32_t *scale = matrix->scales + tinydsn_scale_words(how) * n;
             /* modulo 2^32: with the zero point in the bias, sums may overflow on the way */
             uint32_t sum = (uint32_t)scale[0];
             for (int32_t k = 0; k < columns; k++) {

@@ -49,7 +49,7 @@ static TINYDSN_NOINLINE void tinydsn_single_channels(const tinydsn_matrix *matri
         const int alone = tinydsn_alone(matrix, n);
         const int8_t *w = matrix->weights + (n >> 1) * 8 * words + (n & 1) * 4;
         w += (n >> 1) * tinydsn_skip(matrix);
-        const int32_t *scale = matrix->scales + 3 * n;
+        const int32_t *scale = matrix->scales + tinydsn_scale_words(how) * n;
         int32_t sum = tinydsn_wrapping_sum(scale[0], start);
         if (bits == 4) {
             sum = tinydsn_nibbles_1x1(words, x, w, alone ? 4 : 8, sum);
@@ -69,11 +69,12 @@ TINYDSN_INLINE void tinydsn_one_row(const tinydsn_matrix *matrix, int32_t bits, 
     const int8_t *w = matrix->weights;
     const int32_t *scale = matrix->scales;
     const int32_t last = TINYDSN_CUT || ((uintptr_t)x & 3) ? 0 : matrix->channels & ~3;
+    const int32_t scale_words = tinydsn_scale_words(how);
     uint8_t *output = row;
-    for (const int32_t *end = scale + 3 * last; scale < end; scale += 12) {
+    for (const int32_t *end = scale + scale_words * last; scale < end; scale += 4 * scale_words) {
         int32_t sums[4];
         for (int32_t i = 0; i < 4; i++) {
-            sums[i] = tinydsn_wrapping_sum(scale[3 * i], start);
+            sums[i] = tinydsn_wrapping_sum(scale[scale_words * i], start);
         }
         if (bits == 4) {
             w = tinydsn_nibbles_1x4(words, x, w, sums);
@@ -81,7 +82,7 @@ TINYDSN_INLINE void tinydsn_one_row(const tinydsn_matrix *matrix, int32_t bits, 
             w = tinydsn_dot_1x4(words, x, w, sums);
         }
         for (int32_t i = 0; i < 4; i++) {
-            tinydsn_finish(scale + 3 * i, sums[i], how, output, i);
+            tinydsn_finish(scale + scale_words * i, sums[i], how, output, i);
         }
         output += how.narrow ? 4 : 8;
     }

@@ -167,7 +167,10 @@ TINYDSN_INLINE void tinydsn_finish_vector(const int32_t *scales, int32x4_t sums,
         vstrbq_s32(output, result);
         return;
     }
-    if (how.rounded) {
+    if (how.brief) {
+        const int32x4_t high = vmulhq_s32(sums, vbicq_n_s32(multipliers, 255));
+        result = vrshrq_n_s32(vshlq_s32(high, multipliers), 1); /* by the lowest byte of each lane */
+    } else if (how.rounded) {
         result = vrmulhq_s32(sums, multipliers);
     } else {
         result = vrshrq_n_s32(vshlq_s32(vmulhq_s32(sums, multipliers), vldrwq_s32(scales + 8)), 1);
@@ -197,14 +200,14 @@ TINYDSN_INLINE void tinydsn_multiply(const tinydsn_matrix *matrix, int32_t bits,
             const int32x4_t sums = {four.sum[0], four.sum[1], four.sum[2], four.sum[3]};
             tinydsn_finish_vector(scale, sums, how, output);
             w += 4 * bytes;
-            scale += 12;
+            scale += 4 * tinydsn_scale_words(how);
             output = (uint8_t *)output + 4 * size;
         }
         for (int32_t i = 0; i < n; i++) {
             const int32_t sum = tinydsn_one_channel(input, w, columns, bits, wide, scale[0] + start);
             tinydsn_finish(scale, sum, how, output, i);
             w += bytes;
-            scale += 3;
+            scale += tinydsn_scale_words(how);
         }
         output = (uint8_t *)output + n * size;
         input = (const uint8_t *)input + row_stride * (wide ? 2 : 1);

@@ -52,18 +52,6 @@ static inline int32_t mul_low_half(int32_t a, uint32_t b)
 #endif
 }
 
-/* SMULWT: bits 16 to 47 of a times the upper halfword of b. */
-static inline int32_t mul_high_half(int32_t a, uint32_t b)
-{
-#if TINYDSN_DSP
-    int32_t result;
-    __asm("smulwt %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
-    return result;
-#else
-    return mul_low_half(a, b >> 16);
-#endif
-}
-
 /* SMMLA: sum + the upper half of the product, rounded down. */
 static inline int32_t mul_high_add(int32_t sum, int32_t a, int32_t b)
 {

@@ -20,7 +20,7 @@ static inline complex_t falling(const int32_t *weights)
 static inline complex_t windowed(const int16_t *samples, complex_t weights)
 {
     const uint32_t pair = tinydsn_load32(samples);
-    const complex_t point = {mul_low_half(weights.re, pair), mul_high_half(weights.im, pair)};
+    const complex_t point = {mul_low_half(weights.re, pair), tinydsn_smulwt(weights.im, pair)};
     return point;
 }
 

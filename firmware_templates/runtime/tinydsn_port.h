@@ -220,6 +220,18 @@ static inline int32_t tinydsn_smmulr(int32_t a, int32_t b)
 #endif
 }
 
+/* SMULWT: bits 16 to 47 of a times the upper half of a pair. */
+static inline int32_t tinydsn_smulwt(int32_t a, uint32_t pair)
+{
+#if TINYDSN_DSP
+    int32_t result;
+    __asm("smulwt %0, %1, %2" : "=r"(result) : "r"(a), "r"(pair));
+    return result;
+#else
+    return (int32_t)(((int64_t)a * ((int32_t)pair >> 16)) >> 16);
+#endif
+}
+
 /* QADD16: saturating sums of two pairs of halfwords. */
 static inline uint32_t tinydsn_qadd16(uint32_t a, uint32_t b)
 {

@@ -13,6 +13,7 @@ from tinydsn.codegen import emit_packed
 from tinydsn.codegen.call import CodeTarget
 from tinydsn.codegen.design import design
 from tinydsn.codegen.layouts import (
+    pack_brief_scales,
     depthwise_order,
     pack_depthwise,
     pack_fields,
@@ -126,6 +127,17 @@ def test_small_scales_are_the_same_ones(target: CodeTarget) -> None:
     doubled = (2 * multiplier).astype(np.int32).tolist()
     assert narrow[20:40].view("<i4").tolist() == (doubled if target.interleaved else multiplier.tolist())
     assert narrow[40:].tolist() == shift.tolist()
+
+
+def test_brief_scales_have_two_words() -> None:
+    bias, multiplier = np.array([-9, 8, 7, 6, 5]), np.array([0, 32767, 16384, 20000, 24576])
+    shift = np.array([0, 3, 31, 1, 2])
+    words = [0, 32767 << 16 | 3, 16384 << 16 | 31, 20000 << 16 | 1, 24576 << 16 | 2]
+    assert pack_brief_scales(bias, multiplier, shift, DSP).reshape(-1, 2).T.tolist() == [bias.tolist(), words]
+    fours = pack_brief_scales(bias, multiplier, shift, MVE)
+    assert fours[:4].tolist() == bias[:4].tolist()
+    assert fours[4:8].tolist() == [0, 32767 << 16 | 253, 16384 << 16 | 225, 20000 << 16 | 255]
+    assert fours[8:].tolist() == [5, words[4]]
 
 
 def test_four_bits_with_a_large_scale_are_upper_bits() -> None:

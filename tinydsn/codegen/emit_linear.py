@@ -17,7 +17,13 @@ from quant.ops.linear import owner_of
 from tinydsn.codegen import emit_cmsis
 from tinydsn.codegen.call import Call, Request
 from tinydsn.codegen.emit_packed import packed_call
-from tinydsn.codegen.layouts import pack_depthwise, pack_scales, pack_weights, whole_columns
+from tinydsn.codegen.layouts import (
+    pack_brief_scales,
+    pack_depthwise,
+    pack_scales,
+    pack_weights,
+    whole_columns,
+)
 from tinydsn.codegen.linear import (
     PACKED,
     bias_of,
@@ -223,17 +229,33 @@ def matrix_of(request: Request, columns: int, bits: int = 8) -> tuple[dict[str, 
     ``columns``."""
     target, rows = request.target, weight_rows(request)
     wide = request.output.dtype == "int16"
-    scales, rounded = wide_scales(request) if wide else narrow_scales(request)
+    brief = wide and bits == 4
+    if brief:
+        scales, rounded = brief_scales(request), None
+    else:
+        scales, rounded = wide_scales(request) if wide else narrow_scales(request)
     padded = np.pad(rows, ((0, 0), (0, columns - rows.shape[1])))
     packed = pack_weights(padded, bits, wide, target)
     order = ", in the order of tinydsn_dot_s16.h" if target.interleaved else ""
     layout = f"[{len(rows)}][{columns}] of {bits} bits{order}"
     arrays = (
         Array(f"{request.prefix}_weight", packed, layout),
-        Array(f"{request.prefix}_scales", scales, "bias, multiplier, shift of each channel"),
+        Array(
+            f"{request.prefix}_scales",
+            scales,
+            f"bias, multiplier{' and' if brief else ','} shift of each channel",
+        ),
     )
     offset = None if wide else request.integer("output_offset")
     return {**_matrix_values(request, columns, arrays), "rounded": rounded, "offset": offset}, arrays
+
+
+def brief_scales(request: Request) -> np.ndarray:
+    """16x4: int32 scales of two words, whatever the shifts."""
+    reduced, shift = reduced_factors(request)
+    # result = (((sum * reduced >> 16) >> (right - 17)) + 1) >> 1; a shift by 31 makes all of them 0
+    right = np.where(reduced == 0, 17, 15 - shift)
+    return pack_brief_scales(bias_of(request), reduced, np.minimum(right - 17, 31), request.target)
 
 
 def wide_scales(request: Request) -> tuple[np.ndarray, int]:

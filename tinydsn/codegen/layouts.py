@@ -120,6 +120,18 @@ def pack_scales(
     return np.concatenate([fours.reshape(-1), triples[whole:].reshape(-1)]).astype(np.int32)
 
 
+def pack_brief_scales(
+    bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, target: CodeTarget
+) -> np.ndarray:
+    """int32 [2 N]: bias, and the multiplier of 15 bits above the shift (0 to 31) of each channel; by fours
+    with MVE, [N/4][2][4], where the shift is negative (``tinydsn_finish.h``)."""
+    pairs = np.stack([bias, multiplier << 16 | shift], axis=1)
+    whole = len(pairs) // 4 * 4 if target.mve else 0
+    fours = np.stack([bias, multiplier << 16 | -shift & 255], axis=1)[:whole]
+    fours = fours.reshape(-1, 4, 2).transpose(0, 2, 1)
+    return np.concatenate([fours.reshape(-1), pairs[whole:].reshape(-1)]).astype(np.int32)
+
+
 def pack_small_scales(scales: np.ndarray, wide: bool, target: CodeTarget) -> np.ndarray:
     """uint8 [7 N] (``wide``, int16 results) or [9 N]: what `pack_scales` made, as ``tinydsn_packed.h`` stores
     it: int32 biases; int16 multipliers and int8 exponents, or int32 multipliers and int8 shifts.
