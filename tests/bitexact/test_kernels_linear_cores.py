@@ -18,6 +18,9 @@ from tinydsn.codegen.toolchain import find_compiler, find_qemu, static_library
 BOARDS = ("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547")
 SIZES = [(6, 40, 13), (7, 21, 6), (5, 67, 16)]
 """Rows, inputs, outputs: with all remainders of blocks; the first rows hold the rims of the type."""
+NIBBLE_SIZES = [(3, 32, 13), (3, 32, 1603)]
+"""Few rows of whole words, for which 4-bit weights have kernels of their own; the many outputs hold sums whose
+rounding hangs on the last bit of the product."""
 
 
 def fully_connected(rows: int, columns: int, channels: int, kernel: str) -> Case:
@@ -56,7 +59,7 @@ def cases() -> list[Case]:
     made = [
         fully_connected(*size, f"fully_connected_{bits}")
         for bits in ("16x8", "8x8", "16x4", "8x4")
-        for size in SIZES
+        for size in (*SIZES, *(NIBBLE_SIZES if bits.endswith("4") else ()))
     ]
     for bits in ("16x8", "8x8"):
         made.append(convolution(f"conv2d_{bits}", (3, 7, 3), 6, (3, 3), (1, 1), (1, 1, 1, 1)))

@@ -46,7 +46,7 @@ def test_something_is_shipped() -> None:
     assert {path.stem for path in SHIPPED} == {
         *("dsn-s", "dsn-s-2", "dsn-s-constant", "dsn-s-flat", "dsn-s-signal"),
         *("dsn-s-full", "dsn-s-full-2", "dsn-s-half", "dsn-s-half-2", "dsn-s-three-quarters"),
-        *("dsn-xs", "dsn-xs-full", "dsn-xs-three-quarters"),
+        *("dsn-xs", "dsn-xs-full", "dsn-xs-two-thirds"),
         *("dsn-m", "dsn-m-full"),
         *("fsenet", "fsenet-full", "fsenet-half"),
         *("nsnet2", "nsnet2-half", "nsnet2-third"),
