@@ -219,7 +219,19 @@ def load_precision(text: str) -> Precision:
             f"unknown precision {text!r}{did_you_mean(text, PRESETS)} (must be w2 to w8 with a8 or a16, such "
             "as w8a16, or a TOML or JSON file)"
         )
-    data = _read(path)
+    return _made(path, _read(path))
+
+
+def from_toml(text: str, name: str) -> Precision:
+    """The table or genome that `to_toml` wrote, called ``name``. Raises ConfigError for anything else."""
+    path = Path(f"{name}.toml")
+    try:
+        return _made(path, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+
+
+def _made(path: Path, data: dict[str, object]) -> Precision:
     flat = bool(data) and not any(isinstance(value, dict | list) for value in data.values())
     if path.suffix.lower() == ".json" or (flat and not {"default", "rule"} & set(data)):
         return from_genome(data, path.stem)  # type: ignore[arg-type]

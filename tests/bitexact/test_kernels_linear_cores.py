@@ -19,8 +19,8 @@ BOARDS = ("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547")
 SIZES = [(6, 40, 13), (7, 21, 6), (5, 67, 16)]
 """Rows, inputs, outputs: with all remainders of blocks; the first rows hold the rims of the type."""
 NIBBLE_SIZES = [(3, 32, 13), (3, 32, 1603)]
-"""Few rows of whole words, for which 4-bit weights have kernels of their own; the many outputs hold sums whose
-rounding hangs on the last bit of the product."""
+"""Few rows of whole words, for which 4-bit weights have kernels of their own; the many outputs hold sums
+whose rounding hangs on the last bit of the product."""
 
 
 def fully_connected(rows: int, columns: int, channels: int, kernel: str) -> Case:

@@ -13,8 +13,8 @@ from tinydsn.codegen import emit_packed
 from tinydsn.codegen.call import CodeTarget
 from tinydsn.codegen.design import design
 from tinydsn.codegen.layouts import (
-    pack_brief_scales,
     depthwise_order,
+    pack_brief_scales,
     pack_depthwise,
     pack_fields,
     pack_scales,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant.errors import ConfigError, ModelFileError
+from quant.precision import Precision, Rule, to_toml
 from tinydsn.models.dsn import Dsn, DsnConfig
 from tinydsn.workflow import ship
 from tinydsn.workflow.card import TEST_KEYS, make_card, note, training_of
@@ -56,10 +57,27 @@ def test_a_card_tells_data_recipe_seed_commit_metrics_and_cost(corpus: Path, run
 
 def test_a_static_sibling_says_so() -> None:
     model = Dsn(DsnConfig(gated=False))
-    assert "static sibling" in note(model, "none") and "no usage objective" in note(model, "none")
+    plain = {"guidance": {"kind": "none"}}
+    assert "static sibling" in note(model, plain) and "no usage objective" in note(model, plain)
+    tuned = note(Dsn(), {**plain, "quantization": {"precision": "w4a16"}})
+    assert "fine-tuned" in tuned and "objective" not in tuned
     card = make_card("full", model, {}, {}, {})
     assert card["cost"]["macs_per_frame_per_gate"] == {}
     assert card["cost"]["mmacs_per_second_all_on"] == card["cost"]["mmacs_per_second_all_off"]
+
+
+def test_widths_are_those_wanted_or_kept_beside_the_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    assert ship.widths_of(weights, None).name == "w8a16" and ship.widths_of(weights, "w4a8").name == "w4a8"
+    mixed = Precision("precision", weights=4, rules=(Rule("decoder.*", weights=3),))
+    weights.with_name("precision.toml").write_text(to_toml(mixed))
+    assert ship.widths_of(weights, None) == mixed
+    card = weights.with_suffix(".card.json")
+    card.write_text(json.dumps({"integer": {"precision": "w4a16"}}))
+    assert ship.widths_of(weights, None).name == "w4a16"
+    card.write_text(json.dumps({"integer": {"precision": "precision", "widths": to_toml(mixed)}}))
+    weights.with_name("precision.toml").unlink()
+    assert ship.widths_of(weights, None) == mixed
 
 
 def test_runs_that_cannot_be_shipped(corpus: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

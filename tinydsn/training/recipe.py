@@ -133,7 +133,9 @@ class Recipe:
         """The recipe as nested dictionaries for cards and logs."""
         tables = asdict(self)
         tables["model"] = {"kind": kind_of(self.model), **tables["model"]}
-        if not self.quantized:
+        if self.quantized:  # a file's name, not where it lay
+            tables["quantization"]["precision"] = Path(self.quantization.precision).stem
+        else:
             del tables["quantization"]
         if not self.exits.used:
             del tables["exits"]

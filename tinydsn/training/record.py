@@ -45,6 +45,17 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise ModelFileError(f"{path}: damaged ({error}); delete it to start again") from None
 
 
+def _before(start: Path) -> dict[str, Any] | None:
+    """The record of what trained the weights of ``start``: its run's, or what its card keeps of it."""
+    card = start.with_suffix(".card.json")
+    if not card.is_file():
+        return read_record(start.parent)
+    try:
+        return dict(json.loads(card.read_text(encoding="utf-8"))["training"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(f"{card}: damaged ({error}); ship its run again") from None
+
+
 def write_record(
     out: Path,
     name: str,
@@ -61,7 +72,7 @@ def write_record(
     """
     import torch
 
-    before = read_record(start.parent) if start else None
+    before = _before(start) if start else None
     record: dict[str, Any] = {
         "name": name,
         "recipe": recipe.as_dict(),

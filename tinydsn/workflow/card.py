@@ -21,6 +21,7 @@ GUIDED = {
     "constant": "Its gates were held to one usage for all mixtures.",
     "signal": "Its gates were priced by how good the output is already.",
 }
+TUNED = "It was fine-tuned through its integer graph; its gates were to stay as they are."
 STATIC = "It is a static sibling: the same network without policy and gates."
 
 TEST_KEYS = (
@@ -32,11 +33,11 @@ TEST_KEYS = (
 """What of an evaluation's table stands in the card."""
 
 
-def note(model: MaskNetwork, kind: str | None) -> str:
-    """The sentences at a card's head; ``kind`` of guidance, None where it is not known."""
-    return " ".join(
-        [model.origin, *([] if model.gates else [STATIC]), *([GUIDED[kind]] if kind in GUIDED else [])]
-    )
+def note(model: MaskNetwork, recipe: Mapping[str, Any]) -> str:
+    """The sentences at a card's head; ``recipe``: its tables, as far as they are known."""
+    kind = recipe.get("guidance", {}).get("kind")
+    how = TUNED if "quantization" in recipe else GUIDED.get(kind)
+    return " ".join([model.origin, *([] if model.gates else [STATIC]), *([how] if how else [])])
 
 
 def cost(model: MaskNetwork) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def make_card(
     recipe = training.get("recipe", {})
     return {
         "name": name,
-        "note": note(model, recipe.get("guidance", {}).get("kind")),
+        "note": note(model, recipe),
         "parameters": sum(value.numel() for value in model.parameters()),
         "cost": cost(model),
         "training": dict(training),

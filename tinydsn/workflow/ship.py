@@ -20,6 +20,7 @@ import numpy as np
 from quant.convert import quantize
 from quant.errors import ConfigError, ModelFileError, TinydsnError
 from quant.model_file import save
+from quant.precision import Precision, from_toml, load_precision, to_toml
 from quant.reference import channels_of
 from tinydsn.audio.corpus import load_bank, read_manifest, select
 from tinydsn.audio.files import replace_file, to_int16
@@ -28,6 +29,7 @@ from tinydsn.audio.voices import VoiceOptions, draw_voices_batch, load_speakers
 from tinydsn.cache import scratch_beside
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.workflow.card import make_card, read_card, training_of
+from tinydsn.workflow.integer_training import PRECISION_FILE
 from tinydsn.workflow.levels import level_words, measure_levels
 from tinydsn.workflow.models import checkpoint_path
 from tinydsn.workflow.quantization import float_graph, summary
@@ -40,6 +42,7 @@ CALIBRATION = MixOptions(
 SEED = 11
 BOARD = "mps2-an386"
 WEIGHTS = "model.safetensors"
+DEFAULT = "w8a16"
 
 Say = Callable[[str], None]
 
@@ -74,11 +77,24 @@ def source_of(text: str, to: Path | None, corpus: Path) -> tuple[Path, Path, dic
     return checkpoint, to or checkpoint, read_card(checkpoint)["training"]
 
 
+def widths_of(weights: Path, wanted: str | None) -> Precision:
+    """Bit widths by ``wanted``, or those kept beside ``weights``: of a run, or in a card; else w8a16."""
+    card, kept = card_path(weights), weights.with_name(PRECISION_FILE)
+    if wanted is not None:
+        return load_precision(wanted)
+    if not card.is_file():
+        return load_precision(str(kept) if kept.is_file() else DEFAULT)
+    integer = read_card(weights)["integer"]
+    if "widths" in integer:
+        return from_toml(integer["widths"], integer["precision"])
+    return load_precision(integer["precision"])
+
+
 def ship(
     source: str,
     corpus: Path,
     to: Path | None = None,
-    precision: str = "w8a16",
+    precision: str | None = None,
     limit: int | None = None,
     say: Say = print,
     board: str = BOARD,
@@ -87,7 +103,9 @@ def ship(
 ) -> dict[str, Any]:
     """Quantize and measure ``source`` and write checkpoint, graph and card; returns the card.
 
-    ``levels``: what each level of a gated network is worth goes into the card, see `measure_levels`.
+    ``precision``: a preset's name or a file; without one those of a run that was fine-tuned for integers, or
+    of the card of a checkpoint that is measured again, else w8a16. ``levels``: what each level of a gated
+    network is worth goes into the card, see `measure_levels`.
     Raises ConfigError when ``to`` is not a .safetensors file, and the firmware's difference from the
     reference as ModelFileError: such a model is not shipped.
     """
@@ -95,11 +113,12 @@ def ship(
     if target.suffix != ".safetensors":
         raise ConfigError(f"{target}: must end with .safetensors")
     model, scales = load_checkpoint(weights), load_scales(weights)
+    widths = widths_of(weights, precision)
     with scratch_beside(target) as folder:
         checkpoint = folder / target.name
         save_checkpoint(model, checkpoint, scales=scales)
         lowered = float_graph(str(checkpoint))
-        graph = quantize(lowered, calibration_mixtures(corpus, channels_of(lowered)), precision)
+        graph = quantize(lowered, calibration_mixtures(corpus, channels_of(lowered)), widths)
         sha256 = save(graph, checkpoint.with_suffix(".tdsn"))
         say(f"{target.with_suffix('.tdsn').name}: {sha256}")
         folders = (None, None, corpus)
@@ -114,7 +133,9 @@ def ship(
             table["levels"] = measure_levels(
                 str(checkpoint), level_words(model), corpus, board, limit, _levels(say), check
             )
-        integer = {"precision": precision, "sha256": sha256, **summary(graph)}
+        integer = {"precision": widths.name, "sha256": sha256, **summary(graph)}
+        if widths.rules:
+            integer["widths"] = to_toml(widths)
         card = make_card(target.stem, model, training, integer, table)
         save_checkpoint(model, checkpoint, card, scales)
         for path in (checkpoint, checkpoint.with_suffix(".tdsn"), card_path(checkpoint)):
@@ -154,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", help="a run's folder, a checkpoint, or a shipped name such as dsn-s")
     parser.add_argument("--corpus", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--to", type=Path, help="checkpoint to write; a run needs it")
-    parser.add_argument("--precision", default="w8a16", help="w2a8 to w8a16, or a TOML or JSON file")
+    parser.add_argument("--precision", help="w2a8 to w8a16, or a TOML or JSON file; else the run's or w8a16")
     parser.add_argument("--limit", type=int, help="only so many test mixtures, for a quick look")
     parser.add_argument("--board", default=BOARD, help="where the firmware runs")
     parser.add_argument("--check", type=int, help="compare only so many files with the integer reference")
