@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from quant.errors import ModelFileError
-from tinydsn.training.quantized import QuantizationOptions
 from tinydsn.training.guidance import Guidance
+from tinydsn.training.quantized import QuantizationOptions
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.record import write_record
 

@@ -45,11 +45,14 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise ModelFileError(f"{path}: damaged ({error}); delete it to start again") from None
 
 
-def _before(start: Path) -> dict[str, Any] | None:
-    """The record of what trained the weights of ``start``: its run's, or what its card keeps of it."""
-    card = start.with_suffix(".card.json")
+def record_of(checkpoint: Path) -> dict[str, Any] | None:
+    """The record of what trained a checkpoint: its run's, or what the card beside it keeps of that.
+
+    None where there is neither. Raises ModelFileError for a damaged one.
+    """
+    card = checkpoint.with_suffix(".card.json")
     if not card.is_file():
-        return read_record(start.parent)
+        return read_record(checkpoint.parent)
     try:
         return dict(json.loads(card.read_text(encoding="utf-8"))["training"])
     except (ValueError, KeyError, TypeError) as error:
@@ -72,7 +75,7 @@ def write_record(
     """
     import torch
 
-    before = _before(start) if start else None
+    before = record_of(start) if start else None
     record: dict[str, Any] = {
         "name": name,
         "recipe": recipe.as_dict(),

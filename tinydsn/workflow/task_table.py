@@ -30,7 +30,6 @@ from tinydsn.estimate.host import analyse
 from tinydsn.estimate.predict import MeasuredCost
 from tinydsn.estimate.runner import HostRunner
 from tinydsn.evaluation.statistics import estimate, interval, resample
-from tinydsn.workflow.card import read_card
 from tinydsn.workflow.comparison_points import BASE, DEVICE, SHIPPED
 from tinydsn.workflow.models import Model
 from tinydsn.workflow.quantization import float_graph
@@ -196,17 +195,10 @@ def difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     return {"mean": round(found.mean, 5), "low": round(found.low, 5), "high": round(found.high, 5)}
 
 
-def record_of(checkpoint: Path) -> Any:
-    """What trained a checkpoint: its run's record, or what the card of a shipped one keeps of it; or None."""
-    run = checkpoint.parent / "run.json"
-    if run.is_file():
-        return json.loads(run.read_text(encoding="utf-8"))
-    return read_card(checkpoint)["training"] if checkpoint.with_suffix(".card.json").is_file() else None
-
-
 def ship(checkpoint: Path, trial: Trial, rows: Sequence[dict[str, Any]], to: Path) -> IntegerGraph:
     """Write checkpoint, integer graph (w8a16) and card to ``to``. Raises ConfigError for a wrong name."""
     from tinydsn.models.checkpoint import load_network, save_checkpoint
+    from tinydsn.training.record import record_of
 
     if to.suffix != ".safetensors":
         raise ConfigError(f"{to}: must end with .safetensors")
