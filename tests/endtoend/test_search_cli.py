@@ -316,6 +316,12 @@ def test_points_are_rated_on_what_the_search_did_not_hear(
     searched = load_clips(tmp_path / "run" / "clips.npz").items
     assert not any(np.array_equal(item.target, target) for item in searched for target in heard)
 
+    before = len(heard)
+    assert answered(["rank", *few], capsys) == ranked and len(heard) == before + 1  # the float network alone
+    thinned = answered(["rank", *few, "--points", "2"], capsys)["points"]
+    assert sum(point["front"] for point in thinned) == 2 and len(heard) == before + 2
+    assert answered(["rank", *few], capsys) == ranked
+
     capsys.readouterr()
     code = invoke(["search", "proxy", *few, "--json"])
     checked = json.loads(capsys.readouterr().out)

@@ -157,13 +157,17 @@ def pick(
 def rank(
     run: Run,
     clips: RatedClips = 32,
+    points: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many of the front, evenly over their loss; else all of it."),
+    ] = None,
     jobs: Jobs = 2,
     as_json: Json = False,
 ) -> None:
     """Judge the front and its neighbours by PESQ and DNSMOS on clips that the search did not hear."""
     from tinydsn.workflow import search_rating
 
-    rated(search_rating.rank(run, clips, jobs, say), as_json)
+    rated(search_rating.rank(run, clips, jobs, say, points), as_json)
 
 
 @app.command(epilog="Example: tinydsn search proxy runs/search --jobs 2")

@@ -48,18 +48,23 @@ def read(folder: Path) -> Contents:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise ConfigError(f"{path}: no journal of a search ({error.strerror})") from None
-    header = _record(lines[0]) if lines else None
+    header = from_line(lines[0]) if lines else None
     if header is None or header.get("schema") != SCHEMA or not isinstance(header.get("identity"), dict):
         raise ConfigError(f"{path}: its first line is not the header of a search; name another folder")
     found = Contents(header["identity"], header.get("arguments", {}))
     for line in lines[1:]:
-        if line.strip() and not _take(found, _record(line)):
+        if line.strip() and not _take(found, from_line(line)):
             found.corrupt += 1
     return found
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    """A line's content, or None when it is damaged."""
+def to_line(record: Mapping[str, Any]) -> bytes:
+    """A line that holds a record and its check sum."""
+    return (_text({**record, "crc": _check_sum(record)}) + "\n").encode()
+
+
+def from_line(line: bytes) -> dict[str, Any] | None:
+    """What `to_line` wrote, or None when it is damaged."""
     try:
         record = json.loads(line)
         if not isinstance(record, dict) or record.pop("crc") != _check_sum(record):
@@ -120,12 +125,12 @@ class Journal:
     def _begin(self, folder: Path, identity: Mapping[str, Any], arguments: Mapping[str, Any]) -> Contents:
         plain = json.loads(json.dumps(identity))
         size = self.path.stat().st_size
-        if not size or not _ends_line(self.path) and b"\n" not in self.path.read_bytes():
+        if not size or not ends_line(self.path) and b"\n" not in self.path.read_bytes():
             # New, or killed within its first line.
             self._file.truncate(0)
             self._append({"schema": SCHEMA, "identity": plain, "arguments": dict(arguments)})
             return Contents(plain, dict(arguments))
-        if not _ends_line(self.path):
+        if not ends_line(self.path):
             self._file.write(b"\n")
         contents = read(folder)
         for key in dict.fromkeys([*plain, *contents.header]):
@@ -161,7 +166,7 @@ class Journal:
         self.contents.extended += generations
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        self._file.write((_text({**record, "crc": _check_sum(record)}) + "\n").encode())
+        self._file.write(to_line(record))
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -178,5 +183,6 @@ class Journal:
         self.close()
 
 
-def _ends_line(path: Path) -> bool:
+def ends_line(path: Path) -> bool:
+    """Whether the last line of a file that is not empty was written whole."""
     return path.read_bytes()[-1:] == b"\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -172,9 +172,9 @@ def nearest(found: Found, count: int) -> list[Individual]:
     return [others[index] for index in order]
 
 
-def spread(found: Found, count: int) -> list[Individual]:
-    """At most ``count`` scored points, evenly over the order of their loss."""
-    ordered = sorted(found.archive.scored.values(), key=lambda item: item.score.objectives)
+def spread(points: Iterable[Individual], count: int) -> list[Individual]:
+    """At most ``count`` of the points, evenly over the order of their loss."""
+    ordered = sorted(points, key=lambda item: item.score.objectives)
     places = np.unique(np.rint(np.linspace(0, len(ordered) - 1, min(count, len(ordered)))).astype(int))
     return [ordered[place] for place in places]
 

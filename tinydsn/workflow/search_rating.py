@@ -22,6 +22,7 @@ from tinydsn.search.nsga import Individual, Loss, pareto
 from tinydsn.search.quality import bounded
 from tinydsn.search.run import Found, nearest, spread
 from tinydsn.search.score import Genome, Score
+from tinydsn.workflow.rating_log import RatingLog
 from tinydsn.workflow.search import Problem, Say, Setup, evaluator, finished, opened, with_float
 from tinydsn.workflow.tasks import refuse_tasks
 
@@ -68,9 +69,16 @@ def rated(waves: Sequence[np.ndarray], clips: Clips) -> dict[str, float]:
     return {name: float(np.nanmean(column)) for name, column in zip(RATED, np.array(rows).T, strict=True)}
 
 
-def rank(folder: Path, count: int = RANK_CLIPS, jobs: int = 1, say: Say | None = None) -> dict[str, Any]:
+def rank(
+    folder: Path,
+    count: int = RANK_CLIPS,
+    jobs: int = 1,
+    say: Say | None = None,
+    most: int | None = None,
+) -> dict[str, Any]:
     """The front and its 20 nearest points, judged by PESQ and DNSMOS on the part of the valid split that the
     search did not hear. ``kept``: no other is better in mean rank of the two, flash and instructions at once.
+    ``most``: so many points of the front, evenly over the order of their loss, stand for all of it.
 
     Raises ConfigError when the search is not finished, or the extra ``metrics`` is missing.
     """
@@ -78,8 +86,9 @@ def rank(folder: Path, count: int = RANK_CLIPS, jobs: int = 1, say: Say | None =
     setup, problem, found = finished(folder)
     refuse_tasks(setup.model, "this rating")
     clips = _rank_clips(setup, problem, folder, count)
-    points = [*found.front, *nearest(found, NEIGHBOURS)]
-    ratings = _ratings(setup, folder, RANK_CLIP_FILE, points, jobs, say)
+    front = found.front if most is None else spread(found.front, most)
+    points = [*front, *nearest(found, NEIGHBOURS)]
+    ratings = _ratings(setup, found, folder, RANK_CLIP_FILE, points, jobs, say)
     reference = rated([clip.reference for clip in clips.items], clips)
     places = _mean_rank(ratings)
     moved = [
@@ -130,7 +139,7 @@ def report(folder: Path, limit: int = TEST_CLIPS, jobs: int = 1, say: Say | None
     clips = with_float(setup.model, problem.graph, Clips(tuple(items)))
     save_clips(clips, folder / TEST_CLIP_FILE)
     points = [_point(found, genome, name) for name, genome in named.items()]
-    ratings = _ratings(setup, folder, TEST_CLIP_FILE, points, jobs, say)
+    ratings = _ratings(setup, found, folder, TEST_CLIP_FILE, points, jobs, say)
     reference = rated([clip.reference for clip in clips.items], clips)
     rows = [
         {
@@ -154,10 +163,10 @@ def proxy(folder: Path, count: int = RANK_CLIPS, jobs: int = 1, say: Say | None 
     setup, problem, found = finished(folder)
     refuse_tasks(setup.model, "this rating")
     clips = _rank_clips(setup, problem, folder, count)
-    points = spread(found, PROXY_POINTS)
+    points = spread(found.archive.scored.values(), PROXY_POINTS)
     if len(points) < 3:
         raise ConfigError(f"{folder}: {len(points)} genomes have a score (must be at least 3)")
-    ratings = _ratings(setup, folder, RANK_CLIP_FILE, points, jobs, say)
+    ratings = _ratings(setup, found, folder, RANK_CLIP_FILE, points, jobs, say)
     reference = rated([clip.reference for clip in clips.items], clips)
     losses = np.array([point.score.quality for point in points])
     found_ranks = {
@@ -203,21 +212,32 @@ def _rank_clips(setup: Setup, problem: Problem, folder: Path, count: int) -> Cli
 
 
 def _ratings(
-    setup: Setup, folder: Path, clips: str, points: Sequence[Individual], jobs: int, say: Say | None
+    setup: Setup,
+    found: Found,
+    folder: Path,
+    clips: str,
+    points: Sequence[Individual],
+    jobs: int,
+    say: Say | None,
 ) -> list[dict[str, float]]:
-    """Ratings of each point, in ``jobs`` processes."""
-    work = executor(
-        "serial" if jobs == 1 else "processes", RatingFactory(setup, folder.absolute(), clips), jobs
-    )
+    """Ratings of each point, those that are not on disk made in ``jobs`` processes."""
+    log = RatingLog(folder, load_clips(folder / clips))
+    keys = [found.space.key(point.genome) for point in points]
+    missing = [index for index, key in enumerate(keys) if key not in log.known]
     tell: Callable[[str], None] = say or (lambda line: None)
-    found: dict[int, Any] = {}
-    try:
-        for index, rating in work.run([point.genome for point in points]):
-            found[index] = rating
-            tell(f"{len(found)}/{len(points)}")
-    finally:
-        work.close()
-    return [found[index] for index in range(len(points))]
+    if len(missing) < len(points):
+        tell(f"{len(points) - len(missing)} of {len(points)} were rated before")
+    if missing:
+        work = executor(
+            "serial" if jobs == 1 else "processes", RatingFactory(setup, folder.absolute(), clips), jobs
+        )
+        try:
+            for done, (place, rating) in enumerate(work.run([points[index].genome for index in missing]), 1):
+                log.add(keys[missing[place]], rating)
+                tell(f"{done}/{len(missing)}")
+        finally:
+            work.close()
+    return [log.known[key] for key in keys]
 
 
 def _point(found: Found, genome: Genome, name: str) -> Individual:
