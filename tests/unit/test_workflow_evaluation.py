@@ -32,6 +32,12 @@ def subject() -> Subject:
     return open_subject("dsn-s")
 
 
+def test_weights_trained_as_integers_are_not_judged_as_floats(subject: Subject) -> None:
+    tuned = open_subject("dsn-s-w4")
+    assert tuned.checkpoint is None and subject.checkpoint is not None
+    assert tuned.gates == subject.gates
+
+
 def sound(samples: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     bursts = np.sin(2 * np.pi * 1.5 * np.arange(samples) / 16000) > 0

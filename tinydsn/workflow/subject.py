@@ -26,6 +26,8 @@ PROTOCOL = 1
 class Subject:
     """A model to evaluate: its integer graph (with the bias in it), and its checkpoint or None.
 
+    None too where the weights were trained as integers: run as floats they are another network, and what
+    that one does says nothing about the graph.
     forced: gates that hold in every frame, in the order of ``gates``; None where the policy decides.
     """
 
@@ -69,7 +71,7 @@ def open_subject(text: str, bias: int = 0, force: str | None = None) -> Subject:
         )
     names = tuple(gate_names(graph))
     if checkpoint is not None:
-        from tinydsn.models.checkpoint import load_checkpoint
+        from tinydsn.models.checkpoint import load_checkpoint, load_scales
 
         network = load_checkpoint(checkpoint)
         if len(network.gates) != graph.gates:
@@ -78,6 +80,8 @@ def open_subject(text: str, bias: int = 0, force: str | None = None) -> Subject:
                 "checkpoint again)"
             )
         names = tuple(network.gates)
+        if load_scales(checkpoint):
+            checkpoint = None
     if bias and not names:
         raise ConfigError(f"{text}: has no gates, so --bias {bias} has no meaning")
     if bias and force is not None:
