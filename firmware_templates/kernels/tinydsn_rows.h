@@ -1,8 +1,8 @@
 /*
  * Matrix products for the core that is compiled for: tinydsn_multiply_s16 and tinydsn_multiply_s8 compute
  *     output[r][n] = finish(bias[n] + sum_k input[r][k] * weights[n][k])
- * bits: of the weights, 8 or 4 (int16 results of 4: brief scales, tinydsn_finish.h). scratch: where TINYDSN_INTERLEAVED two rows of int16, rounded up to whole
- * words of weights; int16 rows of whole words need none.
+ * bits: of the weights, 8 or 4 (int16 results of 4: brief scales, tinydsn_finish.h). scratch: where
+ * TINYDSN_INTERLEAVED two rows of int16, rounded up to whole words of weights; int16 rows of whole words need none.
  */
 #ifndef TINYDSN_ROWS_H
 #define TINYDSN_ROWS_H
