@@ -32,6 +32,13 @@ def test_hours_of_a_shipped_start_count(start: Path, tmp_path: Path) -> None:
     assert record["hours_before"] == 35.0 and record["start"]["name"] == "net"
 
 
+def test_a_start_whose_card_tells_no_hours_is_noted_by_its_file(start: Path, tmp_path: Path) -> None:
+    start.with_suffix(".card.json").write_text(json.dumps({"training": {"task": "voice-activity"}}))
+    (tmp_path / "run").mkdir()
+    record = write_record(tmp_path / "run", "more", Recipe(), tmp_path, start, "cpu")
+    assert record["hours_before"] == 0.0 and record["start"]["name"] == "net"
+
+
 def test_a_damaged_card_of_the_start_is_refused(start: Path, tmp_path: Path) -> None:
     start.with_suffix(".card.json").write_text("{")
     with pytest.raises(ModelFileError, match="damaged"):

@@ -80,8 +80,11 @@ def write_record(
         "name": name,
         "recipe": recipe.as_dict(),
         "hours": recipe.steps * recipe.train.batch * recipe.mix.samples / 16000 / 3600,
-        "hours_before": before["hours"] + before["hours_before"] if before else 0.0,
-        "start": {"name": before["name"] if before else start.name, "sha256": file_hash(start)}
+        "hours_before": sum(before.get(key, 0.0) for key in ("hours", "hours_before")) if before else 0.0,
+        "start": {
+            "name": before.get("name", start.stem) if before else start.name,
+            "sha256": file_hash(start),
+        }
         if start
         else None,
         "corpus_sha256": file_hash(corpus / "manifest.csv"),

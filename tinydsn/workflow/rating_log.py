@@ -20,11 +20,11 @@ NAME = "ratings.jsonl"
 class RatingLog:
     """The ratings in a run's folder that were made on ``clips`` with the installed measures.
 
-    ``known``: by the genome's key. Damaged lines, as a kill leaves them, are left out.
+    ``folder``: the run's. ``known``: by the genome's key. Damaged lines, as a kill leaves them, are left out.
     """
 
     def __init__(self, folder: Path, clips: Clips) -> None:
-        self._path = folder / NAME
+        self.folder, self._path = folder, folder / NAME
         self._measured = f"{clips.digest[:16]}-{measures_digest()}"
         lines = self._path.read_bytes().splitlines() if self._path.is_file() else []
         records = (from_line(line) for line in lines)

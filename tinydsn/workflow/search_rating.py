@@ -88,7 +88,7 @@ def rank(
     clips = _rank_clips(setup, problem, folder, count)
     front = found.front if most is None else spread(found.front, most)
     points = [*front, *nearest(found, NEIGHBOURS)]
-    ratings = _ratings(setup, found, folder, RANK_CLIP_FILE, points, jobs, say)
+    ratings = _ratings(setup, found, RatingLog(folder, clips), RANK_CLIP_FILE, points, jobs, say)
     reference = rated([clip.reference for clip in clips.items], clips)
     places = _mean_rank(ratings)
     moved = [
@@ -139,7 +139,7 @@ def report(folder: Path, limit: int = TEST_CLIPS, jobs: int = 1, say: Say | None
     clips = with_float(setup.model, problem.graph, Clips(tuple(items)))
     save_clips(clips, folder / TEST_CLIP_FILE)
     points = [_point(found, genome, name) for name, genome in named.items()]
-    ratings = _ratings(setup, found, folder, TEST_CLIP_FILE, points, jobs, say)
+    ratings = _ratings(setup, found, RatingLog(folder, clips), TEST_CLIP_FILE, points, jobs, say)
     reference = rated([clip.reference for clip in clips.items], clips)
     rows = [
         {
@@ -166,7 +166,7 @@ def proxy(folder: Path, count: int = RANK_CLIPS, jobs: int = 1, say: Say | None 
     points = spread(found.archive.scored.values(), PROXY_POINTS)
     if len(points) < 3:
         raise ConfigError(f"{folder}: {len(points)} genomes have a score (must be at least 3)")
-    ratings = _ratings(setup, found, folder, RANK_CLIP_FILE, points, jobs, say)
+    ratings = _ratings(setup, found, RatingLog(folder, clips), RANK_CLIP_FILE, points, jobs, say)
     reference = rated([clip.reference for clip in clips.items], clips)
     losses = np.array([point.score.quality for point in points])
     found_ranks = {
@@ -214,14 +214,13 @@ def _rank_clips(setup: Setup, problem: Problem, folder: Path, count: int) -> Cli
 def _ratings(
     setup: Setup,
     found: Found,
-    folder: Path,
+    log: RatingLog,
     clips: str,
     points: Sequence[Individual],
     jobs: int,
     say: Say | None,
 ) -> list[dict[str, float]]:
-    """Ratings of each point, those that are not on disk made in ``jobs`` processes."""
-    log = RatingLog(folder, load_clips(folder / clips))
+    """Ratings of each point; what ``log`` lacks is made in ``jobs`` processes on the file ``clips``."""
     keys = [found.space.key(point.genome) for point in points]
     missing = [index for index, key in enumerate(keys) if key not in log.known]
     tell: Callable[[str], None] = say or (lambda line: None)
@@ -229,7 +228,7 @@ def _ratings(
         tell(f"{len(points) - len(missing)} of {len(points)} were rated before")
     if missing:
         work = executor(
-            "serial" if jobs == 1 else "processes", RatingFactory(setup, folder.absolute(), clips), jobs
+            "serial" if jobs == 1 else "processes", RatingFactory(setup, log.folder.absolute(), clips), jobs
         )
         try:
             for done, (place, rating) in enumerate(work.run([points[index].genome for index in missing]), 1):

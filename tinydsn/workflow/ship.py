@@ -29,6 +29,7 @@ from tinydsn.audio.voices import VoiceOptions, draw_voices_batch, load_speakers
 from tinydsn.cache import scratch_beside
 from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
 from tinydsn.workflow.card import make_card, read_card, training_of
+from tinydsn.workflow.comparison_points import SHIPPED
 from tinydsn.workflow.integer_training import PRECISION_FILE
 from tinydsn.workflow.levels import level_words, measure_levels
 from tinydsn.workflow.models import checkpoint_path
@@ -42,7 +43,6 @@ CALIBRATION = MixOptions(
 SEED = 11
 BOARD = "mps2-an386"
 WEIGHTS = "model.safetensors"
-DEFAULT = "w8a16"
 
 Say = Callable[[str], None]
 
@@ -83,7 +83,7 @@ def widths_of(weights: Path, wanted: str | None) -> Precision:
     if wanted is not None:
         return load_precision(wanted)
     if not card.is_file():
-        return load_precision(str(kept) if kept.is_file() else DEFAULT)
+        return load_precision(str(kept) if kept.is_file() else SHIPPED)
     integer = read_card(weights)["integer"]
     if "widths" in integer:
         return from_toml(integer["widths"], integer["precision"])
