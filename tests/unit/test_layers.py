@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER = (
     *("__main__", "cli", "api", "doctor", "testing", "workflow", "search", "evaluation"),
     *("estimate", "bench", "profiling"),
-    *("report", "emulation", "codegen", "lowering", "tasks", "training", "models", "nn", "audio", "cache"),
+    *("report", "emulation", "codegen", "lowering", "tasks", "training", "models", "nn", "audio"),
+    *("cache", "cards"),
 )
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from quant.errors import ModelFileError
 from quant.learned import LearnedScale
-from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
+from tinydsn.cards import card_path
+from tinydsn.models.checkpoint import load_checkpoint, load_scales, save_checkpoint
 from tinydsn.models.dsn import Dsn, DsnConfig
 
 SMALL = DsnConfig(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import tinydsn
-from tinydsn.models.checkpoint import card_path, load_checkpoint, load_network
+from tinydsn.cards import card_path
+from tinydsn.models.checkpoint import load_checkpoint, load_network
 from tinydsn.models.predictor import Predictor
 from tinydsn.models.sequence import SequenceNet
 from tinydsn.workflow.models import load_model, pretrained_tasks

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from quant.errors import ConfigError, ModelFileError
+from tinydsn.cards import card_path
 from tinydsn.evaluation.scores import METRICS
-from tinydsn.models.checkpoint import card_path
 from tinydsn.workflow import family_pictures
 from tinydsn.workflow.family import main, paired_table, siblings, table
 from tinydsn.workflow.family import member as member_of_card

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tinydsn.evaluation.compare import MARGINS, differences
 from tinydsn.evaluation.table import Table
+
+
+def head_of(name: str, alike: Iterable[str]) -> str | None:
+    """Which network ``name`` is a variant or another seed of: the one of ``alike`` whose name, and a hyphen,
+    its own begins with (``dsn-s-full`` of ``dsn-s-full-2``); None where there is none."""
+    return min((other for other in alike if name.startswith(f"{other}-")), key=len, default=None)
 
 
 def neighbours(cost: float, statics: Mapping[str, float]) -> tuple[str, str, float] | None:

@@ -21,6 +21,7 @@ from quant.errors import ConfigError, ModelFileError
 from quant.learned import LearnedScale
 from quant.precision import LEGAL
 from tinydsn.audio.files import replace_file
+from tinydsn.cards import card_path
 from tinydsn.models.kinds import KINDS, TASK_KINDS, kind_of
 from tinydsn.models.network import MaskNetwork
 from tinydsn.models.sequence import BINS
@@ -32,11 +33,6 @@ SCALE = "scale/"
 """Beginning of the names of learned scales."""
 
 Network = MaskNetwork | TaskNetwork
-
-
-def card_path(path: Path) -> Path:
-    """Where the card of a checkpoint stands: ``dsn-s.safetensors`` -> ``dsn-s.card.json``."""
-    return path.with_name(path.name.removesuffix(".safetensors") + ".card.json")
 
 
 def save_checkpoint(

@@ -166,9 +166,7 @@ class Journal:
         self.contents.extended += generations
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        self._file.write(to_line(record))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        append_line(self._file, record)
 
     def close(self) -> None:
         """Let other processes write."""
@@ -181,6 +179,13 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def append_line(file: BinaryIO, record: Mapping[str, Any]) -> None:
+    """Write a record as a line; on disk when this returns."""
+    file.write(to_line(record))
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def ends_line(path: Path) -> bool:

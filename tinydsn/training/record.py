@@ -11,6 +11,7 @@ from typing import Any
 
 from quant.errors import ConfigError, ModelFileError
 from tinydsn.audio.files import replace_file
+from tinydsn.cards import card_path, read_card
 from tinydsn.training.recipe import Recipe
 
 NAME = "run.json"
@@ -50,13 +51,12 @@ def record_of(checkpoint: Path) -> dict[str, Any] | None:
 
     None where there is neither. Raises ModelFileError for a damaged one.
     """
-    card = checkpoint.with_suffix(".card.json")
-    if not card.is_file():
+    if not card_path(checkpoint).is_file():
         return read_record(checkpoint.parent)
     try:
-        return dict(json.loads(card.read_text(encoding="utf-8"))["training"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"{card}: damaged ({error}); ship its run again") from None
+        return dict(read_card(checkpoint)["training"])
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{card_path(checkpoint)}: damaged ({error}); ship its run again") from None
 
 
 def write_record(

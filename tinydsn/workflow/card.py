@@ -82,15 +82,6 @@ def training_of(run: Path, corpus: Path) -> dict[str, Any]:
     return {**record, "seed": record["recipe"]["train"]["seed"], **data_of(corpus), "validation": last}
 
 
-def read_card(checkpoint: Path) -> dict[str, Any]:
-    """The card beside a checkpoint. Raises ModelFileError where there is none that can be read."""
-    path = checkpoint.with_suffix(".card.json")
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{path}: no card of a measured checkpoint ({error}); ship its run") from None
-
-
 def last_entry(run: Path) -> dict[str, Any]:
     """The last line of a run's log. Raises ModelFileError when there is none."""
     path = run / "log.jsonl"

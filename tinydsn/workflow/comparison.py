@@ -15,7 +15,7 @@ from typing import Any
 
 from quant.errors import ConfigError
 from quant.nearest import unknown
-from tinydsn.evaluation.front import neighbours
+from tinydsn.evaluation.front import head_of, neighbours
 from tinydsn.workflow.comparison_points import (
     GAIN,
     HEADLINES,
@@ -110,14 +110,12 @@ def _levels(point: Point, levels: Sequence[Mapping[str, Any]]) -> Iterator[Point
 
 
 def _beside_heads(points: Sequence[Point]) -> list[Point]:
-    """The points, each with the network that its own one is a variant of: the one of the same system and role
-    whose name, and a hyphen, its own begins with (``dsn-s-2`` of ``dsn-s``)."""
+    """The points, each with the network of the same system and role that its own one is a variant of."""
     networks = [point for point in points if point.role != "level"]
     made: dict[str, str | None] = {}
     for one in networks:
         alike = [other.point for other in networks if (other.system, other.role) == (one.system, one.role)]
-        heads = [name for name in alike if one.point.startswith(f"{name}-")]
-        made[one.point] = min(heads, key=len, default=None)
+        made[one.point] = head_of(one.point, alike)
     return [replace(point, variant_of=made[network_of(point)]) for point in points]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.errors import ModelFileError
-from tinydsn.workflow.card import read_card
+from tinydsn.cards import card_path, read_card
 from tinydsn.workflow.family_pictures import QUALITY
 
 GAIN = "SISDR_GAIN"
@@ -126,9 +126,8 @@ def network_of(point: Point) -> str:
 
 def measured_card(checkpoint: Path) -> dict[str, Any]:
     """The card beside a checkpoint, checked against the graph beside it; raises ModelFileError."""
-    path = checkpoint.with_suffix(".card.json")
+    path, card = card_path(checkpoint), read_card(checkpoint)
     try:
-        card = read_card(checkpoint)
         graph = hashlib.sha256(checkpoint.with_suffix(".tdsn").read_bytes()).hexdigest()
         noted = card["integer"]["sha256"]
     except (OSError, ValueError, KeyError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant.errors import ConfigError, ModelFileError
+from tinydsn.evaluation.front import head_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,9 +49,9 @@ def draw_tradeoff(family: Mapping[str, Any]) -> str:
     (``NAME-2``) as grey points, the gated model as a curve over thresholds, other gated ones as points; an
     SVG file."""
     drawn, axes = figure(len(QUALITY))
-    names = {m["model"] for m in family["members"]}
-    seeds = [m for m in family["members"] if m["static"] and _first_seed(m["model"]) in names]
-    statics = sorted((m for m in family["members"] if m["static"] and m not in seeds), key=_cost)
+    still = sorted((m for m in family["members"] if m["static"]), key=_cost)
+    seeds = [m for m in still if head_of(m["model"], [other["model"] for other in still])]
+    statics = [m for m in still if m not in seeds]
     own = [m for m in family["members"] if m["model"] == family["name"]]
     others = [m for m in family["members"] if not m["static"] and m["model"] != family["name"]]
     for axis, (metric, label) in zip(axes, QUALITY.items(), strict=True):
@@ -111,12 +112,6 @@ def _read(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         return record, [json.loads(line) for line in lines]
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{run}: holds no readable run ({error})") from None
-
-
-def _first_seed(name: str) -> str | None:
-    """``dsn-s-full`` for ``dsn-s-full-2``; None for a name that ends in no number."""
-    stem, _, end = name.rpartition("-")
-    return stem if end.isdigit() else None
 
 
 def _cost(member: Mapping[str, Any]) -> float:

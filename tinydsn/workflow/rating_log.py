@@ -6,13 +6,12 @@ check the proxy or to rank.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from tinydsn.audio.metrics import measures_digest
 from tinydsn.search.clips import Clips
-from tinydsn.search.journal import ends_line, from_line, to_line
+from tinydsn.search.journal import append_line, ends_line, from_line
 
 NAME = "ratings.jsonl"
 
@@ -39,7 +38,5 @@ class RatingLog:
         with self._path.open("ab") as file:
             if file.tell() and not ends_line(self._path):
                 file.write(b"\n")
-            file.write(to_line({"measured": self._measured, "key": key, "rating": dict(rating)}))
-            file.flush()
-            os.fsync(file.fileno())
+            append_line(file, {"measured": self._measured, "key": key, "rating": dict(rating)})
         self.known[key] = dict(rating)

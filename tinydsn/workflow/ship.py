@@ -27,8 +27,9 @@ from tinydsn.audio.files import replace_file, to_int16
 from tinydsn.audio.mixing import MixOptions, draw_batch
 from tinydsn.audio.voices import VoiceOptions, draw_voices_batch, load_speakers
 from tinydsn.cache import scratch_beside
-from tinydsn.models.checkpoint import card_path, load_checkpoint, load_scales, save_checkpoint
-from tinydsn.workflow.card import make_card, read_card, training_of
+from tinydsn.cards import card_path, read_card
+from tinydsn.models.checkpoint import load_checkpoint, load_scales, save_checkpoint
+from tinydsn.workflow.card import make_card, training_of
 from tinydsn.workflow.comparison_points import SHIPPED
 from tinydsn.workflow.integer_training import PRECISION_FILE
 from tinydsn.workflow.levels import level_words, measure_levels
