@@ -333,3 +333,7 @@ def test_points_are_rated_on_what_the_search_did_not_hear(
     assert {"point 0", "w4a8", "w8a16"} <= names and tested["clips"] == 2
     assert "the test split was used already" in refusal(["test", "run", "--jobs", "1"], capsys)
     assert json.loads((tmp_path / "run" / "test.json").read_text()) == tested
+    (tmp_path / "run" / "test.json").unlink()
+    fewer = answered(["test", "run", "--limit", "2", "--points", "1", "--jobs", "1"], capsys)["points"]
+    assert fewer == [row for row in tested["points"] if row["name"] == "point 0" or row["name"][0] == "w"]
+    assert len(tested["points"]) > len(fewer)

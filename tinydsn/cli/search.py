@@ -190,13 +190,16 @@ def proxy(
 def test(
     run: Run,
     limit: Annotated[int, typer.Option(min=1, help="Mixtures of the committed list.")] = 180,
+    points: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of the kept points, the best ranks first.")
+    ] = None,
     jobs: Jobs = 2,
     as_json: Json = False,
 ) -> None:
     """Report the ranked points on the test split; once in a run."""
     from tinydsn.workflow import search_rating
 
-    rated(search_rating.report(run, limit, jobs, say), as_json)
+    rated(search_rating.report(run, limit, jobs, say, points), as_json)
 
 
 def rated(result: dict[str, Any], as_json: bool) -> None:

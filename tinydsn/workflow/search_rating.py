@@ -114,8 +114,16 @@ def rank(
     return result
 
 
-def report(folder: Path, limit: int = TEST_CLIPS, jobs: int = 1, say: Say | None = None) -> dict[str, Any]:
+def report(
+    folder: Path,
+    limit: int = TEST_CLIPS,
+    jobs: int = 1,
+    say: Say | None = None,
+    most: int | None = None,
+) -> dict[str, Any]:
     """The kept points of `rank` and the presets on the committed list of the test split: once in a run.
+
+    ``most``: only so many of the kept points, the best ranks first.
 
     Raises ConfigError when it was done before, or `rank` was not.
     """
@@ -128,7 +136,7 @@ def report(folder: Path, limit: int = TEST_CLIPS, jobs: int = 1, say: Say | None
     setup, problem, found = finished(folder)
     refuse_tasks(setup.model, "this rating")
     chosen = [found.space.genome(row["genome"]) for row in _read(folder / RANK_FILE)["points"] if row["kept"]]
-    named = {f"point {index}": genome for index, genome in enumerate(chosen)}
+    named = {f"point {index}": genome for index, genome in enumerate(chosen[:most])}
     for name, genome in problem.presets.items():
         if isinstance(found.presets[name], Score):
             named[name] = genome
