@@ -172,7 +172,11 @@ def test_shifted_logits() -> None:
         before = model(frames, Gating(forced=torch.ones(1))).logits
         model.shift_logits(0.5)
         after = model(frames, Gating(forced=torch.ones(1))).logits
+        each = torch.arange(len(model.gates), dtype=torch.float32)
+        model.shift_logits(each)
+        own = model(frames, Gating(forced=torch.ones(1))).logits
     assert torch.allclose(after, before + 0.5, atol=1e-5)
+    assert torch.allclose(own, after + each, atol=1e-5)
 
 
 def test_cost_is_counted_by_hooks_too() -> None:

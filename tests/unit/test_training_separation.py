@@ -218,3 +218,19 @@ def test_a_bank_of_one_clip_fills_a_mixture() -> None:
         found, MixOptions(samples=SAMPLES, rir_share=1.0), VoiceOptions(), np.random.default_rng(0)
     )
     assert drawn.voices.shape == (2, SAMPLES) and np.isfinite(drawn.mixed).all()
+
+
+def test_gates_are_held_to_their_share() -> None:
+    """Each bias moves by what its gate's share of open frames lacks, besides what the losses do to it."""
+
+    def bias(held: float, done: float) -> torch.Tensor:
+        guidance = Guidance(kind="signal", segment=6, constant=0.4, steady=0.0, held=held)
+        recipe = replace(RECIPE, guidance=guidance)
+        run = new_run(recipe)
+        with torch.no_grad():
+            run.model.policy.head.bias.copy_(torch.tensor([3.0, -3.0]))
+        loop.train_step(run, data().batch(0), recipe, done)
+        return run.model.policy.head.bias.detach()
+
+    torch.testing.assert_close(bias(0.3, 0.5) - bias(0.0, 0.5), 0.3 * torch.tensor([0.4 - 1, 0.4 - 0]))
+    assert torch.equal(bias(0.3, 0.05), bias(0.0, 0.05))  # as long as all gates are held open

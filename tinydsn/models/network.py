@@ -93,12 +93,14 @@ class MaskNetwork(nn.Module):
         return static, tuple(sum(cost.macs for cost in costs if cost.gate == name) for name in self.gates)
 
     @torch.no_grad()
-    def shift_logits(self, amount: float) -> None:
-        """Adds ``amount`` to all logits, as shifting the threshold does on the device. Without gates there
-        is nothing to do."""
-        for module in self.policy.modules() if self.policy is not None else ():
-            if isinstance(module, (FramePolicy, RunningPolicy)):
-                module.head.bias.add_(amount)
+    def shift_logits(self, amount: float | Tensor) -> None:
+        """Adds ``amount`` to all logits, as shifting the threshold does on the device; a tensor ``[K]`` has
+        one for each. Without gates there is nothing to do."""
+        policies = [] if self.policy is None else list(self.policy.modules())
+        heads = [module.head.bias for module in policies if isinstance(module, (FramePolicy, RunningPolicy))]
+        amounts = torch.as_tensor(amount).expand(sum(len(bias) for bias in heads))
+        for bias, own in zip(heads, amounts.split([len(bias) for bias in heads]), strict=True):
+            bias.add_(own)
 
     def levels(self) -> tuple[tuple[int, ...], ...]:
         """The gate words that training may force, from the cheapest to the dearest: all off and all on."""

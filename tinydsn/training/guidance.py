@@ -38,6 +38,8 @@ class Guidance:
     threshold, softness   SDR of a piece, dB, at which usage costs nothing, and the slope
     price       a piece far above ``threshold`` pays half of this for its usage; one far below earns as much
     steady      what usage costs beside, times the error of the recent mean usage
+    held        a gate's bias moves by this times what its share of open frames lacks of ``constant``, each
+                step; 0: the losses alone decide
     """
 
     kind: str = "rating"
@@ -58,6 +60,7 @@ class Guidance:
     softness: float = 3.0
     price: float = 0.1
     steady: float = 1.0
+    held: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

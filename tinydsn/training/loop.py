@@ -46,7 +46,8 @@ def clip_losses(
 ) -> dict[str, Tensor]:
     """Per clip ``[batch]``: losses ``speech``, ``sdr``, ``usage``, ``hint``; ``used``, the share of compute.
 
-    ``gates`` ``[batch, K]`` is each gate's share of open frames. With exits also what `exit_losses` gives.
+    ``gates`` ``[batch, K]`` is each gate's share of open frames, ``opened`` that of the device's gate if
+    nothing were forced. With exits also what `exit_losses` gives.
     ``excess``: see `signal_loss`.
     """
     front_end = FrontEnd()
@@ -69,6 +70,7 @@ def clip_losses(
             "sdr": sdr_loss(estimate, aligned),
         }
     losses["gates"] = output.gates.detach().mean(1)
+    losses["opened"] = (output.logits.detach() > 0).float().mean(1)
     if masks is not None:
         losses |= exit_losses(masks, spectrum, aligned, recipe.exits.windows, recipe.train.sdr_weight)
     zero = torch.zeros_like(losses["sdr"])
@@ -127,6 +129,8 @@ def train_step(
     means = {name: float(losses[name].detach().mean()) for name in names}
     if recipe.guidance.kind == "signal" and recipe.gates.usage_weight(done) > 0:
         run.used = recent_usage(run.used, means["used"])
+    if recipe.guidance.held > 0 and recipe.gates.usage_weight(done) > 0:
+        run.model.shift_logits(recipe.guidance.held * (recipe.guidance.constant - losses["opened"].mean(0)))
     return means | {"norm": float(norm)}
 
 
@@ -138,7 +142,7 @@ def _objective(run: Run, batch: Batch, recipe: Recipe, done: float) -> tuple[Ten
     gating = Gating(gates.noise(done), gates.temperature(done), forced)
     excess = run.used - guidance.constant
     losses = clip_losses(run.model, run.hint, batch, recipe, gating, excess)
-    losses |= {"usage": losses["usage"] * free, "used": losses["used"][free]}
+    losses |= {name: losses[name][free] for name in ("used", "opened")} | {"usage": losses["usage"] * free}
     total = losses["speech"] + recipe.train.sdr_weight * losses["sdr"]
     usage = guidance.weight * gates.usage_weight(done) * losses["usage"]
     total = total + usage + guidance.hint * losses["hint"]
