@@ -14,15 +14,18 @@ import torch
 from test_training_loop import SAMPLES, banks, hours, quiet, tones
 
 from quant.errors import AudioError, ConfigError
+from quant.frontend import FrontEnd
 from tinydsn.audio.corpus import Bank
 from tinydsn.audio.files import write_wav
 from tinydsn.audio.metrics import si_sdr
 from tinydsn.audio.mixing import MixOptions, active_power
+from tinydsn.audio.stft import analysis, features
 from tinydsn.audio.voices import Speakers, VoiceOptions, draw_voices, load_speakers
 from tinydsn.models.kinds import make_network
 from tinydsn.models.separator import SeparatorConfig
 from tinydsn.nn import Gating
 from tinydsn.training import loop
+from tinydsn.training.benefit import benefit_loss, benefits
 from tinydsn.training.data import TrainingData
 from tinydsn.training.guidance import Guidance, signal_loss
 from tinydsn.training.loop import train
@@ -234,3 +237,34 @@ def test_gates_are_held_to_their_share() -> None:
 
     torch.testing.assert_close(bias(0.3, 0.5) - bias(0.0, 0.5), 0.3 * torch.tensor([0.4 - 1, 0.4 - 0]))
     assert torch.equal(bias(0.3, 0.05), bias(0.0, 0.05))  # as long as all gates are held open
+
+
+def test_a_gate_pays_where_it_lowers_the_error() -> None:
+    """Of two pieces the first gate helps in the first one, the second gate in none."""
+    found = torch.tensor([[[2.0, 0.0], [-2.0, 0.0]]])
+    guidance = Guidance(kind="benefit", segment=3, softness=0.5, price=0.2)
+    gates = torch.zeros(1, 7, 2, requires_grad=True)  # the last frame is of no whole piece
+    benefit_loss(gates, found, guidance).sum().backward()
+    assert gates.grad is not None
+    first, second = gates.grad[0, :, 0], gates.grad[0, :, 1]
+    assert (first[:3] < 0).all() and (first[3:6] > 0).all() and first[6] == 0 and not second.any()
+    whole = benefit_loss(torch.ones(1, 7, 2), found, guidance)
+    half = benefit_loss(torch.ones(1, 7, 2) * torch.tensor([1.0] * 3 + [0.0] * 4)[:, None], found, guidance)
+    assert float(whole) == pytest.approx(0, abs=1e-7) and float(half) == pytest.approx(-0.2 / 4, rel=1e-2)
+
+
+def test_benefits_are_what_each_gate_alone_takes_off_the_error() -> None:
+    recipe = replace(RECIPE, guidance=Guidance(kind="benefit", segment=6))
+    model, batch = new_run(recipe).model, data().batch(0)
+    spectrum = analysis(batch.noisy, FrontEnd())
+    seen = features(spectrum, FrontEnd())
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if name.startswith("blocks.1.") and ".parts.1." in name:
+                value.zero_()
+    found = benefits(model, seen, spectrum, batch.target, recipe)
+    assert found.shape == (2, (SAMPLES - 512 + 256) // (6 * 256), 2)
+    assert found[..., 0].abs().min() > 0 and not found[..., 1].any()
+    run = new_run(recipe)
+    losses = loop.clip_losses(run.model, run.hint, batch, recipe, Gating(), free=torch.tensor([False, True]))
+    assert losses["usage"][0] == 0 and losses["usage"][1] != 0

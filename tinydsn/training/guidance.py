@@ -11,7 +11,7 @@ from quant.errors import ConfigError
 from quant.nearest import unknown
 from tinydsn.models.network import MaskNetwork
 
-KINDS = ("none", "rating", "snr", "constant", "signal")
+KINDS = ("none", "rating", "snr", "constant", "signal", "benefit")
 SAMPLES_FLOOR = 1e-6
 
 
@@ -22,19 +22,20 @@ class Guidance:
     kind        ``rating``: the wanted usage follows the DNSMOS OVRL of the noisy mixture (Zhao et al. 2026);
                 ``snr``: it follows the mixture's SNR, where no rating is known; ``constant``: it is the same
                 for all; ``signal``: usage costs where the output is good already (Elminshawi et al. 2025)
-                and pays where it is not, and its mean is held at ``constant``; ``none``: no objective, as
-                for a network without gates
+                and pays where it is not, and its mean is held at ``constant``; ``benefit``: a gate pays
+                where opening it alone lowers the error (`tinydsn.training.benefit`); ``none``: no objective,
+                as for a network without gates
     weight      of the usage loss
     low, high   wanted usage at ``best`` and at ``worst``
     best, worst OVRL (or SNR, dB) between which the wanted usage is linear
-    constant    wanted usage of ``constant``, wanted mean usage of ``signal``
+    constant    wanted usage of ``constant``, wanted mean usage of ``signal`` and ``benefit``
     hint        weight of the loss that makes the policy's states tell the wanted usage (``rating``, ``snr``)
     hint_from   first frame of a clip that the hint looks at
     pretrain    hours of audio with which the policy alone learns to tell the wanted usage, before the run
     slope       of the gates' logits over the told usage's logit, when pretraining sets them
     variety     weight of the loss against gates that never change (`tinydsn.training.variety`)
     least       share of the frames in which each gate shall be open, and in which it shall be shut
-    segment     length of the pieces that ``signal`` looks at, frames
+    segment     length of the pieces that ``signal`` and ``benefit`` look at, frames
     threshold, softness   SDR of a piece, dB, at which usage costs nothing, and the slope
     price       a piece far above ``threshold`` pays half of this for its usage; one far below earns as much
     steady      what usage costs beside, times the error of the recent mean usage
@@ -143,8 +144,8 @@ def signal_loss(
     size = guidance.segment * hop
     pieces = min(estimate.shape[-1] // size, gates.shape[1] // guidance.segment)
     with torch.no_grad():
-        signal = _energy(target, pieces, size)
-        error = _energy(estimate - target, pieces, size)
+        signal = piece_energy(target, pieces, size)
+        error = piece_energy(estimate - target, pieces, size)
         ratio = 10 * torch.log10((signal + SAMPLES_FLOOR) / (error + SAMPLES_FLOOR))
         good = torch.sigmoid((ratio - guidance.threshold) / guidance.softness)
         cost = guidance.price * (good - 0.5) + guidance.steady * excess
@@ -152,7 +153,8 @@ def signal_loss(
     return (usage.unflatten(1, (pieces, guidance.segment)).mean(-1) * cost).mean(-1)
 
 
-def _energy(wave: Tensor, pieces: int, size: int) -> Tensor:
+def piece_energy(wave: Tensor, pieces: int, size: int) -> Tensor:
+    """Energies ``[batch, pieces]`` of pieces of ``size`` samples; those of several voices add."""
     energy = wave[..., : pieces * size].unflatten(-1, (pieces, size)).square().sum(-1)
     return energy if energy.dim() == 2 else energy.sum(1)
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from quant.frontend import FrontEnd
-from tinydsn.audio.stft import analysis, features, masked, synthesis
+from tinydsn.audio.stft import analysis, features
 from tinydsn.models.checkpoint import save_checkpoint
 from tinydsn.models.network import MaskNetwork
 from tinydsn.models.predictor import Predictor
 from tinydsn.nn import Gating
+from tinydsn.training.benefit import benefit_loss, benefits
 from tinydsn.training.data import Batch, TrainingData
 from tinydsn.training.exits import exit_losses, exit_masks
 from tinydsn.training.guidance import hint_loss, recent_usage, signal_loss, usage_loss, used, wanted_usage
@@ -28,8 +29,9 @@ from tinydsn.training.quantized_loss import quantized_losses, quantized_total
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.run import Run, averaged, load_run, new_run, save_run
 from tinydsn.training.schedule import learning_rate
-from tinydsn.training.separation import assigned, at_best_level, separation_losses
+from tinydsn.training.separation import at_best_level, separation_losses
 from tinydsn.training.variety import variety_loss
+from tinydsn.training.waves import rendered
 
 Say = Callable[[str], None]
 Watch = Callable[[int, int, dict[str, float]], None]
@@ -43,12 +45,13 @@ def clip_losses(
     recipe: Recipe,
     gating: Gating,
     excess: float = 0.0,
+    free: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Per clip ``[batch]``: losses ``speech``, ``sdr``, ``usage``, ``hint``; ``used``, the share of compute.
 
     ``gates`` ``[batch, K]`` is each gate's share of open frames, ``opened`` that of the device's gate if
     nothing were forced. With exits also what `exit_losses` gives.
-    ``excess``: see `signal_loss`.
+    ``excess``: see `signal_loss`. ``free``: which clips the policy decides, bool ``[batch]``; None is all.
     """
     front_end = FrontEnd()
     spectrum = analysis(batch.noisy, front_end)
@@ -57,11 +60,8 @@ def clip_losses(
         seen = features(spectrum, front_end)
         output = model(seen, gating)
         masks = exit_masks(model, seen) if recipe.exits.supervised else None
-    estimate = synthesis(masked(spectrum, output.mask.float()), front_end)
-    delay = front_end.window - front_end.hop
-    estimate, aligned = estimate[..., delay:], batch.target[..., : estimate.shape[-1] - delay]
+    estimate, aligned = rendered(output.mask, spectrum, batch.target, recipe)
     if recipe.separates:
-        aligned = assigned(estimate, aligned)
         losses = separation_losses(estimate, aligned, recipe, front_end.compression)
         estimate = at_best_level(estimate, aligned)
     else:
@@ -82,6 +82,10 @@ def clip_losses(
     losses["used"] = used(gates.detach(), weights).mean(-1)
     if guidance.kind == "signal":
         losses["usage"] = signal_loss(gates, weights, estimate, aligned, front_end.hop, guidance, excess)
+    elif guidance.kind == "benefit":
+        own = torch.arange(len(gates), device=gates.device)[slice(None) if free is None else free]
+        found = benefits(model, seen[own], spectrum[own], batch.target[own], recipe)
+        losses["usage"] = zero.index_add(0, own, benefit_loss(gates[own], found, guidance))
     elif guidance.kind != "none":
         wanted = wanted_usage(batch.condition, guidance)
         losses["usage"] = usage_loss(gates, weights, wanted)
@@ -141,7 +145,7 @@ def _objective(run: Run, batch: Batch, recipe: Recipe, done: float) -> tuple[Ten
     forced, free = None if forced is None else forced.to(batch.noisy.device), free.to(batch.noisy.device)
     gating = Gating(gates.noise(done), gates.temperature(done), forced)
     excess = run.used - guidance.constant
-    losses = clip_losses(run.model, run.hint, batch, recipe, gating, excess)
+    losses = clip_losses(run.model, run.hint, batch, recipe, gating, excess, free)
     losses |= {name: losses[name][free] for name in ("used", "opened")} | {"usage": losses["usage"] * free}
     total = losses["speech"] + recipe.train.sdr_weight * losses["sdr"]
     usage = guidance.weight * gates.usage_weight(done) * losses["usage"]

@@ -20,6 +20,7 @@ GUIDED = {
     "snr": "Its gates were guided by the SNR of the mixtures, not by DNSMOS.",
     "constant": "Its gates were held to one usage for all mixtures.",
     "signal": "Its gates were priced by how good the output is already.",
+    "benefit": "Its gates were paid where opening them lowers the error.",
 }
 TUNED = "It was fine-tuned through its integer graph; its gates were to stay as they are."
 STATIC = "It is a static sibling: the same network without policy and gates."

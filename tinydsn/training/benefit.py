@@ -1,0 +1,58 @@
+"""What opening a gate buys, piece by piece: a price that is known, not told by how good the output is.
+
+How well a piece is enhanced already says little of whether more compute would help: silence has a bad SDR,
+and no width mends it. So each gate is tried (ours; the complexity loss whose weight depends on the local
+signal is that of Elminshawi et al. 2025, PAPERS.md, section 7).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quant.frontend import FrontEnd
+from tinydsn.models.network import MaskNetwork
+from tinydsn.nn import Gating
+from tinydsn.training.guidance import Guidance, piece_energy
+from tinydsn.training.recipe import Recipe
+from tinydsn.training.separation import at_best_level
+from tinydsn.training.waves import rendered
+
+QUIET = 1e-2
+"""Share of a clip's mean power that counts as error in every piece: in silence there is nothing to buy."""
+
+
+@torch.no_grad()
+def benefits(model: MaskNetwork, seen: Tensor, spectrum: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
+    """By how many dB each gate alone, open all the time, lowers the error of each piece below that with all
+    of them shut ``[batch, pieces, K]``.
+
+    ``seen``: features ``[batch, frames, bins]`` of ``spectrum``. Costs a forward pass of
+    (1 + K) as many clips.
+    """
+    size = recipe.guidance.segment * FrontEnd().hop
+    count = min(seen.shape[1] // recipe.guidance.segment, target.shape[-1] // size)
+    words = torch.cat([torch.zeros(1, len(model.gates)), torch.eye(len(model.gates))]).to(seen)
+    # All words at once: networks of this size spend their time on calls, not on clips.
+    seen, spectrum, target = (torch.cat([each] * len(words)) for each in (seen, spectrum, target))
+    forced = words.repeat_interleave(len(seen) // len(words), 0).unsqueeze(1)
+    estimate, aligned = rendered(model(seen, Gating(forced=forced)).mask, spectrum, target, recipe)
+    if recipe.separates:
+        estimate = at_best_level(estimate, aligned)
+    pieces = min(count, estimate.shape[-1] // size)
+    quiet = QUIET * piece_energy(aligned, pieces, size).mean(-1, keepdim=True)
+    errors = piece_energy(estimate - aligned, pieces, size) + quiet
+    levels = 10 * torch.log10(errors.unflatten(0, (len(words), -1)))
+    return (levels[0] - levels[1:]).movedim(0, -1)
+
+
+def benefit_loss(gates: Tensor, found: Tensor, guidance: Guidance) -> Tensor:
+    """A gate's usage costs in pieces where it buys less than in the mean, and pays where it buys more, per
+    clip ``[batch]``: up to ``price``, with the slope ``1 / softness`` about the mean.
+
+    gates ``[batch, frames, K]``, ``found`` of `benefits`.
+    """
+    cost = -guidance.price * torch.tanh((found - found.mean((0, 1))) / guidance.softness)
+    frames = found.shape[1] * guidance.segment
+    usage = gates[:, :frames].unflatten(1, (found.shape[1], guidance.segment)).mean(2)
+    return (usage * cost).mean((1, 2))
