@@ -15,6 +15,7 @@ from tinydsn.models.sequence import SequenceNet
 from tinydsn.workflow.models import load_model, pretrained_tasks
 
 SHIPPED = sorted((Path(tinydsn.__file__).parent / "pretrained").glob("*.safetensors"))
+SEPARATORS = [path for path in SHIPPED if path.stem.split("-")[0] == "separation"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
@@ -27,7 +28,18 @@ def test_card_fits_the_weights(path: Path) -> None:
     assert card["cost"]["macs_per_frame_per_gate"] == dict(zip(model.gates, gated, strict=True))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SEPARATORS, ids=lambda path: path.name)
+def test_card_of_a_separator_states_a_gain_and_gates_in_use(path: Path) -> None:
+    test = json.loads(card_path(path).read_text())["test"]
+    assert test["files"] == 72 and test["equal"]["status"] == "equal" and test["faults"] == []
+    for part in test["conditions"].values():
+        assert 0 < part["improvement"]["firmware"]["low"] <= part["improvement"]["firmware"]["mean"]
+    if load_checkpoint(path).gates:
+        assert all(0 < share < 1 for share in test["usage"]["firmware"].values())
+        assert [level["equal"] for level in test["levels"]] == ["equal"] * 3
+
+
+@pytest.mark.parametrize("path", sorted({*SHIPPED} - {*SEPARATORS}), ids=lambda path: path.name)
 def test_card_states_an_improvement_and_gates_in_use(path: Path) -> None:
     card = json.loads(card_path(path).read_text())
     test = card["test"]
