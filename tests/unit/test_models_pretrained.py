@@ -63,6 +63,7 @@ def test_something_is_shipped() -> None:
         *("dsn-m", "dsn-m-full"),
         *("fsenet", "fsenet-full", "fsenet-half"),
         *("nsnet2", "nsnet2-half", "nsnet2-third"),
+        *("separation", "separation-full", "separation-half"),
         *("slim", "slim-half", "slim-quarter"),
     }
 
