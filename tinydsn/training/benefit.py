@@ -31,7 +31,6 @@ def benefits(model: MaskNetwork, seen: Tensor, spectrum: Tensor, target: Tensor,
     (1 + K) as many clips.
     """
     size = recipe.guidance.segment * FrontEnd().hop
-    count = min(seen.shape[1] // recipe.guidance.segment, target.shape[-1] // size)
     words = torch.cat([torch.zeros(1, len(model.gates)), torch.eye(len(model.gates))]).to(seen)
     # All words at once: networks of this size spend their time on calls, not on clips.
     seen, spectrum, target = (torch.cat([each] * len(words)) for each in (seen, spectrum, target))
@@ -39,7 +38,7 @@ def benefits(model: MaskNetwork, seen: Tensor, spectrum: Tensor, target: Tensor,
     estimate, aligned = rendered(model(seen, Gating(forced=forced)).mask, spectrum, target, recipe)
     if recipe.separates:
         estimate = at_best_level(estimate, aligned)
-    pieces = min(count, estimate.shape[-1] // size)
+    pieces = min(estimate.shape[-1] // size, seen.shape[1] // recipe.guidance.segment)
     quiet = QUIET * piece_energy(aligned, pieces, size).mean(-1, keepdim=True)
     errors = piece_energy(estimate - aligned, pieces, size) + quiet
     levels = 10 * torch.log10(errors.unflatten(0, (len(words), -1)))

@@ -3,7 +3,7 @@
 The loss is the negative SI-SDR under the better assignment of the outputs to the speakers of a clip
 (permutation-invariant training, Yu et al. 2017), limited to +-30 dB. A spectral loss beside it
 (`tinydsn.training.losses`) holds the outputs' level, which the SI-SDR leaves open. What a frame's compute
-costs is weighed by how well its piece is separated already (`tinydsn.training.guidance`, kind ``signal``).
+costs is weighed by what it buys in its piece (`tinydsn.training.benefit`).
 """
 
 from __future__ import annotations
