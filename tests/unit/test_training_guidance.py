@@ -78,7 +78,8 @@ def test_recent_usage_follows_within_some_steps() -> None:
     [
         (
             {"kind": "loud"},
-            "unknown kind of guidance 'loud' (must be none, rating, snr, constant, signal or benefit)",
+            "unknown kind of guidance 'loud' "
+            "(must be none, rating, snr, constant, signal, benefit or regret)",
         ),
         ({"best": 1.5}, "guidance: best and worst must differ, segment and softness be above 0"),
         ({"softness": 0.0}, "guidance: best and worst must differ, segment and softness be above 0"),

@@ -69,6 +69,9 @@ class MaskNetwork(nn.Module):
     channels: ClassVar[int] = 1
     """Waves that come out, each by a mask of its own."""
 
+    nested: ClassVar[bool] = False
+    """Does a gate only count where all gates before it are open? Each of `levels` then opens one more."""
+
     config: NetworkConfig
     gates: tuple[str, ...]
     policy: nn.Module | None

@@ -86,6 +86,7 @@ class NsNet2(ExitNetwork):
         "After Miccini et al. 2023 (dynamic nsNet2 with early exits); the exits' form, sizes and training "
         "are this project's."
     )
+    nested = True
     heads: ClassVar[tuple[str, ...]] = ("gru1.output.", "gru2.output.", "late.", "mask.")
     config: NsNet2Config
     policy: Policy | None

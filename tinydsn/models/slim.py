@@ -112,6 +112,7 @@ class Slim(MaskNetwork):
         "After Miccini et al. 2025 (adaptive slimming with a router); blocks, sizes and training are this "
         "project's."
     )
+    nested = True
     config: SlimConfig
     policy: Policy | None
 

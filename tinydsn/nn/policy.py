@@ -61,9 +61,12 @@ class Policy(FramePolicy):
         Returns the logits ``[batch, frames, gates]`` and the states ``[batch, frames, hidden]``, which
         training also guides directly.
         """
-        pooled = features.unflatten(-1, (self.bands, self.width)).mean(-1)
-        hidden = gru_over_time(self.gru, pooled)
+        hidden = gru_over_time(self.gru, self.pooled(features))
         return self.head(hidden), hidden
+
+    def pooled(self, features: Tensor) -> Tensor:
+        """Features ``[..., bins]`` as bands ``[..., bands]``: what the GRU hears."""
+        return features.unflatten(-1, (self.bands, self.width)).mean(-1)
 
     def start(self) -> dict[str, Tensor]:
         """The state before the first frame, ``[1, hidden]``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from quant.frontend import FrontEnd
 from tinydsn.models.network import MaskNetwork
@@ -24,14 +25,17 @@ QUIET = 1e-2
 
 @torch.no_grad()
 def benefits(model: MaskNetwork, seen: Tensor, spectrum: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
-    """By how many dB each gate alone, open all the time, lowers the error of each piece below that with all
-    of them shut ``[batch, pieces, K]``.
+    """By how many dB each gate, open all the time, lowers the error of each piece ``[batch, pieces, K]``:
+    below that with all gates shut, or, of a nested network, with those before it open.
 
     ``seen``: features ``[batch, frames, bins]`` of ``spectrum``. Costs a forward pass of
-    (1 + K) as many clips.
+    (1 + K) as many clips. A gate that all levels of a nested network hold open buys 0.
     """
     size = recipe.guidance.segment * FrontEnd().hop
-    words = torch.cat([torch.zeros(1, len(model.gates)), torch.eye(len(model.gates))]).to(seen)
+    count = len(model.gates)
+    words = (
+        torch.tensor(model.levels()) if model.nested else torch.cat([torch.zeros(1, count), torch.eye(count)])
+    ).to(seen)
     # All words at once: networks of this size spend their time on calls, not on clips.
     seen, spectrum, target = (torch.cat([each] * len(words)) for each in (seen, spectrum, target))
     forced = words.repeat_interleave(len(seen) // len(words), 0).unsqueeze(1)
@@ -42,7 +46,8 @@ def benefits(model: MaskNetwork, seen: Tensor, spectrum: Tensor, target: Tensor,
     quiet = QUIET * piece_energy(aligned, pieces, size).mean(-1, keepdim=True)
     errors = piece_energy(estimate - aligned, pieces, size) + quiet
     levels = 10 * torch.log10(errors.unflatten(0, (len(words), -1)))
-    return (levels[0] - levels[1:]).movedim(0, -1)
+    found = (levels[:-1] if model.nested else levels[0]) - levels[1:]
+    return functional.pad(found.movedim(0, -1), (count - len(found), 0))
 
 
 def benefit_loss(gates: Tensor, found: Tensor, guidance: Guidance) -> Tensor:
@@ -52,6 +57,10 @@ def benefit_loss(gates: Tensor, found: Tensor, guidance: Guidance) -> Tensor:
     gates ``[batch, frames, K]``, ``found`` of `benefits`.
     """
     cost = -guidance.price * torch.tanh((found - found.mean((0, 1))) / guidance.softness)
-    frames = found.shape[1] * guidance.segment
-    usage = gates[:, :frames].unflatten(1, (found.shape[1], guidance.segment)).mean(2)
-    return (usage * cost).mean((1, 2))
+    return (by_piece(gates, found, guidance).mean(2) * cost).mean((1, 2))
+
+
+def by_piece(frames: Tensor, found: Tensor, guidance: Guidance) -> Tensor:
+    """``[batch, frames, K]`` as ``[batch, pieces, segment, K]``, with the pieces of ``found``."""
+    pieces = found.shape[1]
+    return frames[:, : pieces * guidance.segment].unflatten(1, (pieces, guidance.segment))

@@ -11,7 +11,7 @@ from quant.errors import ConfigError
 from quant.nearest import unknown
 from tinydsn.models.network import MaskNetwork
 
-KINDS = ("none", "rating", "snr", "constant", "signal", "benefit")
+KINDS = ("none", "rating", "snr", "constant", "signal", "benefit", "regret")
 SAMPLES_FLOOR = 1e-6
 
 
@@ -23,20 +23,23 @@ class Guidance:
                 ``snr``: it follows the mixture's SNR, where no rating is known; ``constant``: it is the same
                 for all; ``signal``: usage costs where the output is good already (Elminshawi et al. 2025)
                 and pays where it is not, and its mean is held at ``constant``; ``benefit``: a gate pays
-                where opening it alone lowers the error (`tinydsn.training.benefit`); ``none``: no objective,
-                as for a network without gates
+                where opening it alone lowers the error (`tinydsn.training.benefit`); ``regret``: before
+                the run the policy alone learns in which pieces a gate buys more than it costs, and then
+                stays (`tinydsn.training.routing`); ``none``: no objective, as for a network without gates
     weight      of the usage loss
     low, high   wanted usage at ``best`` and at ``worst``
     best, worst OVRL (or SNR, dB) between which the wanted usage is linear
-    constant    wanted usage of ``constant``, wanted mean usage of ``signal`` and ``benefit``
+    constant    wanted usage of ``constant``, wanted mean usage of ``signal``, ``benefit``, ``regret``
     hint        weight of the loss that makes the policy's states tell the wanted usage (``rating``, ``snr``)
     hint_from   first frame of a clip that the hint looks at
-    pretrain    hours of audio with which the policy alone learns to tell the wanted usage, before the run
+    pretrain    hours of audio with which the policy alone learns, before the run: to tell the wanted usage,
+                or, by ``regret``, where gates are worth it
     slope       of the gates' logits over the told usage's logit, when pretraining sets them
     variety     weight of the loss against gates that never change (`tinydsn.training.variety`)
     least       share of the frames in which each gate shall be open, and in which it shall be shut
-    segment     length of the pieces that ``signal`` and ``benefit`` look at, frames
-    threshold, softness   SDR of a piece, dB, at which usage costs nothing, and the slope
+    segment     length of the pieces that ``signal``, ``benefit`` and ``regret`` look at, frames
+    threshold, softness   SDR of a piece, dB, at which usage costs nothing, and the slope; ``regret``: what a
+                piece counts at most, dB
     price       a piece far above ``threshold`` pays half of this for its usage; one far below earns as much
     steady      what usage costs beside, times the error of the recent mean usage
     held        a gate's bias moves by this times what its share of open frames lacks of ``constant``, each
@@ -66,7 +69,9 @@ class Guidance:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(unknown("kind of guidance", self.kind, KINDS))
-        if self.pretrain > 0 and not self.hints:
+        if self.kind == "regret" and self.pretrain <= 0:
+            raise ConfigError("guidance 'regret' is learned before the run (set pretrain in [guidance])")
+        if self.pretrain > 0 and not self.hints and self.kind != "regret":
             raise ConfigError(f"guidance {self.kind!r} has no wanted usage to pretrain the policy on")
         if self.best == self.worst or self.segment < 1 or self.softness <= 0:
             raise ConfigError("guidance: best and worst must differ, segment and softness be above 0")

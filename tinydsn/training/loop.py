@@ -27,6 +27,7 @@ from tinydsn.training.pretraining import pretrain_policy
 from tinydsn.training.quantized import Target
 from tinydsn.training.quantized_loss import quantized_losses, quantized_total
 from tinydsn.training.recipe import Recipe
+from tinydsn.training.routing import learn_routes
 from tinydsn.training.run import Run, averaged, load_run, new_run, save_run
 from tinydsn.training.schedule import learning_rate
 from tinydsn.training.separation import at_best_level, separation_losses
@@ -86,7 +87,7 @@ def clip_losses(
         own = torch.arange(len(gates), device=gates.device)[slice(None) if free is None else free]
         found = benefits(model, seen[own], spectrum[own], batch.target[own], recipe)
         losses["usage"] = zero.index_add(0, own, benefit_loss(gates[own], found, guidance))
-    elif guidance.kind != "none":
+    elif guidance.kind not in ("none", "regret"):
         wanted = wanted_usage(batch.condition, guidance)
         losses["usage"] = usage_loss(gates, weights, wanted)
         if guidance.variety > 0:
@@ -221,7 +222,8 @@ def train(
         if target is not None:
             _save(run, data, recipe, out, say, target)  # what the start is worth in integers
         if recipe.guidance.pretrain > 0:
-            pretrain_policy(run, data, recipe, device, say)
+            pretrained = learn_routes if recipe.guidance.kind == "regret" else pretrain_policy
+            pretrained(run, data, recipe, device, say)
             save_run(run, state)
     steps, began = recipe.steps, time.monotonic() - run.seconds
     saved = time.monotonic()

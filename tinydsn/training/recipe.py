@@ -84,6 +84,8 @@ class Recipe:
             raise ConfigError("guidance by snr needs mixtures of known SNR (set pool = false in [train])")
         if self.metered and self.guidance.hints:
             raise ConfigError("a meter needs no hint, it was trained before (set hint = 0 in [guidance])")
+        if self.guidance.kind == "regret" and self.train.policy_rate > 0:
+            raise ConfigError("guidance by regret ends where the run begins (set policy_rate = 0 in [train])")
         learnt = self.metered or self.guidance.pretrain
         if self.train.policy_rate == 0 and self.model.gated and not learnt:
             raise ConfigError("a policy that is not trained must be pretrained (set pretrain in [guidance])")
