@@ -57,7 +57,7 @@ def test_card_states_an_improvement_and_gates_in_use(path: Path) -> None:
 
 def test_something_is_shipped() -> None:
     assert {path.stem for path in SHIPPED} == {
-        *("dsn-s", "dsn-s-2", "dsn-s-constant", "dsn-s-flat", "dsn-s-signal", "dsn-s-w4"),
+        *("dsn-s", "dsn-s-2", "dsn-s-constant", "dsn-s-flat", "dsn-s-metered", "dsn-s-signal", "dsn-s-w4"),
         *("dsn-s-full", "dsn-s-full-2", "dsn-s-half", "dsn-s-half-2", "dsn-s-three-quarters"),
         *("dsn-xs", "dsn-xs-full", "dsn-xs-two-thirds"),
         *("dsn-m", "dsn-m-full"),
