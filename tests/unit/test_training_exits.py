@@ -108,17 +108,7 @@ def test_a_killed_run_of_heads_goes_on_to_the_same_weights(tmp_path: Path) -> No
         RECIPE, exits=ExitOptions(monotone=50.0, only_heads=True), guidance=Guidance(kind="none")
     )
     whole = train(loop_tests.data(recipe), recipe, tmp_path / "whole", loop_tests.quiet)
-
-    class Killed(Exception):
-        pass
-
-    def stop(step: int, steps: int, means: dict[str, float]) -> None:
-        if step == 2:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(loop_tests.data(recipe), recipe, tmp_path / "cut", loop_tests.quiet, every=0.0, watch=stop)
-    resumed = train(loop_tests.data(recipe), recipe, tmp_path / "cut", loop_tests.quiet)
+    resumed = loop_tests.train_in_two(recipe, tmp_path / "cut")
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
 
 

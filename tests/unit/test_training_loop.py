@@ -20,6 +20,7 @@ from quant.errors import ConfigError, ModelFileError
 from tinydsn.audio.corpus import Bank
 from tinydsn.models.checkpoint import load_checkpoint, save_checkpoint
 from tinydsn.models.dsn import Dsn, DsnConfig
+from tinydsn.models.network import MaskNetwork
 from tinydsn.training import loop
 from tinydsn.training.data import TrainingData, from_banks
 from tinydsn.training.guidance import Guidance
@@ -123,6 +124,21 @@ def test_a_run_killed_at_once_ends_with_the_same_weights(variant: str, tmp_path:
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert (killed / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+def train_in_two(recipe: Recipe, folder: Path) -> MaskNetwork:
+    """The result of a run that is stopped after its second step, and goes on."""
+
+    class Killed(Exception):
+        pass
+
+    def stop(step: int, steps: int, means: dict[str, float]) -> None:
+        if step == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(data(recipe), recipe, folder, quiet, every=0.0, watch=stop)
+    return train(data(recipe), recipe, folder, quiet)
 
 
 def steps_saved(folder: Path) -> int:

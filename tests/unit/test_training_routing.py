@@ -153,17 +153,7 @@ def test_the_run_keeps_what_the_policy_learned_and_is_resumed(tmp_path: Path) ->
     states = learned.model.state_dict()
     assert all(torch.equal(whole.state_dict()[name], states[name]) for name in states if "policy." in name)
     assert not torch.equal(whole.front.weight, learned.model.front.weight)
-
-    class Killed(Exception):
-        pass
-
-    def stop(step: int, steps: int, means: dict[str, float]) -> None:
-        if step == 2:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(loop_tests.data(RECIPE), RECIPE, tmp_path / "cut", loop_tests.quiet, every=0.0, watch=stop)
-    cut = train(loop_tests.data(RECIPE), RECIPE, tmp_path / "cut", loop_tests.quiet)
+    cut = loop_tests.train_in_two(RECIPE, tmp_path / "cut")
     assert all(torch.equal(value, cut.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
