@@ -208,8 +208,14 @@ def shippable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_card_holds_every_exit_beside_the_routed_point(
-    scored: list[np.ndarray], pairs: Sequence[Any], shippable: None, tmp_path: Path
+    scored: list[np.ndarray],
+    pairs: Sequence[Any],
+    shippable: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    compared: list[Any] = []
+    monkeypatch.setattr(levels, "beside_front", lambda *tables: compared.append(tables))
     test = shipped(tmp_path, "nsnet2")["test"]
     assert [level["gates"] for level in test["levels"]] == ["000", "100", "110", "111"]
     for level in test["levels"]:
@@ -221,6 +227,11 @@ def test_a_card_holds_every_exit_beside_the_routed_point(
     # An untrained router opens all gates: the deepest exit is the routed point.
     assert test["usage"]["firmware"]["gates"] == {"gru1": 1.0, "gru2": 1.0, "late": 1.0}
     assert test["levels"][-1]["firmware"] == test["firmware"]
+    assert test["beside_levels"] is None  # instructions are not counted on the host
+    routed, others = compared[0]
+    scores = {word: table.scores["firmware"]["PESQ"].tolist() for word, table in others.items()}
+    assert list(scores) == ["000", "100", "110", "111"]
+    assert scores["000"] != routed.scores["firmware"]["PESQ"].tolist() == scores["111"]
     # Noisy, float and firmware once; of each level only the firmware.
     assert len(scored) == 2 * (3 + 4)
 
@@ -251,7 +262,7 @@ def test_levels_without_gates_and_with_wrong_bits(
     models: Any, scored: list[np.ndarray], pairs: Sequence[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     static = make_network(replace(NSNET2, gated=False))
-    assert level_words(static) == () and measure_levels("any", (), Path(), "host") == []
+    assert level_words(static) == () and measure_levels("any", (), Path(), "host") == {}
     original = measurement.run_host
 
     def wrong(elf: Path, pcm: np.ndarray, words: np.ndarray | None) -> RunResult:

@@ -21,6 +21,7 @@ GUIDED = {
     "constant": "Its gates were held to one usage for all mixtures.",
     "signal": "Its gates were priced by how good the output is already.",
     "benefit": "Its gates were paid where opening them lowers the error.",
+    "regret": "Its policy was told beforehand where opening a gate lowers the error by more than it costs.",
 }
 TUNED = "It was fine-tuned through its integer graph; its gates were to stay as they are."
 STATIC = "It is a static sibling: the same network without policy and gates."
@@ -29,7 +30,7 @@ TEST_KEYS = (
     *("board", "source", "files", "speakers", "seconds", "toolchain", "memory", "equal", "faults"),
     *("noisy", "float", "firmware", "improvement", "quantization", "usage", "gate_weights", "instructions"),
     *("macs", "by_snr", "usage_falls_with_snr", "spearman", "frames", "mixes", "leak", "undefined"),
-    *("kind", "speaker_pairs", "conditions", "levels"),
+    *("kind", "speaker_pairs", "conditions", "levels", "beside_levels"),
 )
 """What of an evaluation's table stands in the card."""
 

@@ -131,7 +131,7 @@ def ship(
                 f"{source}: firmware and reference differ: {table['equal']['first_difference']}"
             )
         if levels and model.gates:
-            table["levels"] = measure_levels(
+            table |= measure_levels(
                 str(checkpoint), level_words(model), corpus, board, limit, _levels(say), check
             )
         integer = {"precision": widths.name, "sha256": sha256, **summary(graph)}
