@@ -61,6 +61,8 @@ def test_a_static_sibling_says_so() -> None:
     assert "static sibling" in note(model, plain) and "no usage objective" in note(model, plain)
     tuned = note(Dsn(), {**plain, "quantization": {"precision": "w4a16"}})
     assert "fine-tuned" in tuned and "objective" not in tuned
+    heads = note(Dsn(), {**plain, "exits": {"only_heads": True}})
+    assert heads.endswith("its gates decide as those of the start.") and "objective" not in heads
     card = make_card("full", model, {}, {}, {})
     assert card["cost"]["macs_per_frame_per_gate"] == {}
     assert card["cost"]["mmacs_per_second_all_on"] == card["cost"]["mmacs_per_second_all_off"]

@@ -24,6 +24,7 @@ GUIDED = {
     "regret": "Its policy was told beforehand where opening a gate lowers the error by more than it costs.",
 }
 TUNED = "It was fine-tuned through its integer graph; its gates were to stay as they are."
+HEADS = "Last only its heads learned; its gates decide as those of the start."
 STATIC = "It is a static sibling: the same network without policy and gates."
 
 TEST_KEYS = (
@@ -38,7 +39,8 @@ TEST_KEYS = (
 def note(model: MaskNetwork, recipe: Mapping[str, Any]) -> str:
     """The sentences at a card's head; ``recipe``: its tables, as far as they are known."""
     kind = recipe.get("guidance", {}).get("kind")
-    how = TUNED if "quantization" in recipe else GUIDED.get(kind)
+    heads = recipe.get("exits", {}).get("only_heads", False)
+    how = TUNED if "quantization" in recipe else HEADS if heads else GUIDED.get(kind)
     return " ".join([model.origin, *([] if model.gates else [STATIC]), *([how] if how else [])])
 
 
