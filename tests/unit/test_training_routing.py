@@ -20,10 +20,18 @@ from tinydsn.models.slim import SlimConfig
 from tinydsn.nn import Gating
 from tinydsn.training import routing
 from tinydsn.training.benefit import benefits
-from tinydsn.training.guidance import Guidance, piece_energy
+from tinydsn.training.guidance import Guidance, piece_energy, used
 from tinydsn.training.loop import train
 from tinydsn.training.recipe import Recipe, read_recipe
-from tinydsn.training.routing import Tried, charge_for, learn_routes, regret_loss, regrets, shift_for, usage
+from tinydsn.training.routing import (
+    Tried,
+    charge_for,
+    device_gates,
+    learn_routes,
+    regret_loss,
+    regrets,
+    shift_for,
+)
 from tinydsn.training.run import new_run
 from tinydsn.training.schedule import GateSchedule
 from tinydsn.training.waves import rendered
@@ -41,10 +49,9 @@ RECIPE = replace(
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinydsn.training.data.VALID_MIXTURES", 2)
-    for module in (routing, "tinydsn.training.data"):
-        for name, value in (("POLICY_CLIPS", 8), ("POLICY_SAMPLES", loop_tests.SAMPLES)):
-            where = f"{module.__name__}.{name}" if module is routing else f"{module}.{name}"
-            monkeypatch.setattr(where, value)
+    monkeypatch.setattr("tinydsn.training.data.POLICY_SAMPLES", loop_tests.SAMPLES)
+    for module in ("routing", "data"):
+        monkeypatch.setattr(f"tinydsn.training.{module}.POLICY_CLIPS", 8)
 
 
 def found_by(recipe: Recipe) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -114,7 +121,7 @@ def test_charge_and_shift_make_the_usage_the_wanted_one(nested: bool) -> None:
         assert float((best * weights).sum(-1).mean()) == pytest.approx(wanted, abs=1e-3)
         logits = 3 * torch.randn(40, 200, 3) - 1
         shifted = logits + shift_for(logits, tried, wanted)
-        assert float(usage(shifted, tried).mean()) == pytest.approx(wanted, abs=1e-3)
+        assert float(used(device_gates(shifted, tried), weights).mean()) == pytest.approx(wanted, abs=1e-3)
     assert charge_for(replace(tried, found=-tried.found), 0.5) == 0  # nothing is worth anything
 
 

@@ -32,6 +32,11 @@ POLICY_SEED = 1000
 """Added to the recipe's seed: the policy's clips are not those of the first steps."""
 
 
+def policy_batches(hours: float) -> int:
+    """How many batches of the policy's clips last so long, at least 1."""
+    return max(1, round(hours * 3600 * 16000 / (POLICY_CLIPS * POLICY_SAMPLES)))
+
+
 @dataclass(frozen=True)
 class Batch:
     """Waves ``[batch, samples]`` in [-1, 1], and what the guidance goes by: OVRL or SNR ``[batch]``."""

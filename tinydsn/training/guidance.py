@@ -116,6 +116,12 @@ def hint_loss(states: Tensor, hint: torch.nn.Linear, wanted: Tensor, first: int)
     return (torch.sigmoid(hint(states[:, first:]))[..., 0] - wanted[:, None]).square().mean(-1)
 
 
+def gate_weights(model: MaskNetwork) -> Tensor:
+    """Each gate's share of the gated multiply-accumulates ``[K]``."""
+    gated = torch.tensor(model.macs()[1], dtype=torch.float32)
+    return gated / gated.sum()
+
+
 def used(gates: Tensor, weights: Tensor) -> Tensor:
     """Share of the gated compute in use ``[batch, frames]`` for gates ``[..., K]`` and weights ``[K]``."""
     return (gates * weights).sum(-1)

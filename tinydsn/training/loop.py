@@ -20,7 +20,15 @@ from tinydsn.nn import Gating
 from tinydsn.training.benefit import benefit_loss, benefits
 from tinydsn.training.data import Batch, TrainingData
 from tinydsn.training.exits import exit_losses, exit_masks
-from tinydsn.training.guidance import hint_loss, recent_usage, signal_loss, usage_loss, used, wanted_usage
+from tinydsn.training.guidance import (
+    gate_weights,
+    hint_loss,
+    recent_usage,
+    signal_loss,
+    usage_loss,
+    used,
+    wanted_usage,
+)
 from tinydsn.training.levels import forced_gates
 from tinydsn.training.losses import sdr_loss, speech_loss
 from tinydsn.training.pretraining import pretrain_policy
@@ -95,12 +103,6 @@ def clip_losses(
         if guidance.hints:
             losses["hint"] = hint_loss(output.states.float(), hint, wanted, guidance.hint_from)
     return losses
-
-
-def gate_weights(model: MaskNetwork) -> Tensor:
-    """Each gate's share of the gated multiply-accumulates ``[K]``."""
-    gated = torch.tensor(model.macs()[1], dtype=torch.float32)
-    return gated / gated.sum()
 
 
 def train_step(

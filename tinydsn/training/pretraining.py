@@ -11,14 +11,14 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.audio.stft import analysis, features
 from tinydsn.models.network import MaskNetwork
 from tinydsn.nn import Policy
-from tinydsn.training.data import POLICY_CLIPS, POLICY_SAMPLES, TrainingData
+from tinydsn.training.data import TrainingData, policy_batches
 from tinydsn.training.guidance import Guidance, hint_loss, opening_thresholds, wanted_usage
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.run import Run
@@ -37,7 +37,7 @@ def pretrain_policy(
     guidance, policy = recipe.guidance, run.model.policy
     if not isinstance(policy, Policy):
         raise ConfigError("this network's decisions cannot be pretrained (set pretrain = 0 in [guidance])")
-    steps = max(1, round(guidance.pretrain * 3600 * 16000 / (POLICY_CLIPS * POLICY_SAMPLES)))
+    steps = policy_batches(guidance.pretrain)
     parameters = [*policy.gru.parameters(), *run.hint.parameters()]
     for value in parameters:
         value.requires_grad_(True)
@@ -49,11 +49,7 @@ def pretrain_policy(
             seen = features(analysis(batch.noisy, front_end), front_end)
         states = policy(seen)[1]
         loss = hint_loss(states, run.hint, wanted_usage(batch.condition, guidance), guidance.hint_from).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step / steps, RATE, WARMUP, LAST_RATE)
-        optimizer.step()
+        descend(optimizer, loss, learning_rate(step / steps, RATE, WARMUP, LAST_RATE))
         total += float(loss.detach())
         if (step + 1) % 100 == 0:
             say(f"policy {100 * (step + 1) / steps:5.1f} %  hint {total / 100:.4f}")
@@ -62,6 +58,18 @@ def pretrain_policy(
         value.requires_grad_(recipe.train.policy_rate > 0)
     thermometer(run.model, policy, run.hint, guidance)
     run.average.load_state_dict(run.model.state_dict())
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, bound: float | None = None) -> None:
+    """One step down ``loss`` at the learning rate ``rate``; ``bound``: the largest norm of the gradient."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if bound is not None:
+        values = [value for group in optimizer.param_groups for value in group["params"]]
+        torch.nn.utils.clip_grad_norm_(values, bound)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
 
 
 @torch.no_grad()

@@ -20,16 +20,17 @@ from quant.errors import ConfigError
 from quant.frontend import FrontEnd
 from tinydsn.audio.stft import analysis, features
 from tinydsn.nn import Policy
+from tinydsn.nn.depth import nested_logits
 from tinydsn.training.benefit import benefits, by_piece
-from tinydsn.training.data import POLICY_CLIPS, POLICY_SAMPLES, TrainingData
-from tinydsn.training.guidance import Guidance
+from tinydsn.training.data import POLICY_CLIPS, TrainingData, policy_batches
+from tinydsn.training.guidance import Guidance, gate_weights, used
+from tinydsn.training.pretraining import LAST_RATE, WARMUP, descend
 from tinydsn.training.recipe import Recipe
 from tinydsn.training.run import Run
 from tinydsn.training.schedule import learning_rate
 
-RATE, WARMUP, LAST_RATE = 2e-2, 0.1, 0.01
-PASSES, CLIPS, CLIP = 30, 32, 0.5
-"""How often each clip is seen, clips a step, and the bound of the gradient's norm."""
+RATE, PASSES, CLIPS, CLIP = 2e-2, 30, 32, 0.5
+"""The peak learning rate, how often each clip is seen, clips a step, and the bound of the gradient's norm."""
 DEAREST, HALVINGS, SMALL = 100.0, 40, 1e-3
 
 
@@ -79,12 +80,7 @@ def learn_routes(
         clips = torch.randint(len(lost), (CLIPS,), generator=chosen)
         logits = policy(tried.seen[clips].to(device).float())[0]
         loss = regret_loss(logits, lost[clips].to(device), guidance).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(policy.parameters(), CLIP)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step / steps, RATE, WARMUP, LAST_RATE)
-        optimizer.step()
+        descend(optimizer, loss, learning_rate(step / steps, RATE, WARMUP, LAST_RATE), CLIP)
         total += float(loss.detach())
         if (step + 1) % 300 == 0:
             say(f"policy {100 * (step + 1) / steps:5.1f} %  regret {total / 300:.4f}")
@@ -117,7 +113,7 @@ def try_gates(run: Run, data: TrainingData, recipe: Recipe, device: str, say: Ca
     """`benefits` of all clips, on the CPU. Of a nested network's gates the last are the policy's."""
     assert isinstance(run.model.policy, Policy)
     own, front_end = run.model.policy.gates, FrontEnd()
-    batches = 1 + max(1, round(recipe.guidance.pretrain * 3600 * 16000 / (POLICY_CLIPS * POLICY_SAMPLES)))
+    batches = 1 + policy_batches(recipe.guidance.pretrain)
     seen, found = [], []
     for step in range(batches):
         batch = data.policy_batch(step).to(device)
@@ -128,8 +124,7 @@ def try_gates(run: Run, data: TrainingData, recipe: Recipe, device: str, say: Ca
         found.append(bought.cpu())
         if (step + 1) % 10 == 0:
             say(f"gates tried on {(step + 1) * POLICY_CLIPS} of {batches * POLICY_CLIPS} clips")
-    gated = torch.tensor(run.model.macs()[1], dtype=torch.float32)
-    return Tried(torch.cat(seen), torch.cat(found), (gated / gated.sum())[-own:], run.model.nested)
+    return Tried(torch.cat(seen), torch.cat(found), gate_weights(run.model)[-own:], run.model.nested)
 
 
 def regrets(found: Tensor, costs: Tensor, nested: bool) -> Tensor:
@@ -164,14 +159,18 @@ def charge_for(tried: Tried, wanted: float) -> float:
 
     def spent(charge: float) -> float:
         best = regrets(tried.found, charge * tried.weights, tried.nested) > 0
-        return float((best * tried.weights).sum(-1).mean())
+        return float(used(best, tried.weights).mean())
 
     return crossing(spent, wanted, 0.0, DEAREST)
 
 
 def shift_for(logits: Tensor, tried: Tried, wanted: float) -> float:
     """What to add to all ``logits`` ``[clips, frames, K]`` for the device to use the share ``wanted``."""
-    return -crossing(lambda less: float(usage(logits - less, tried).mean()), wanted, -DEAREST, DEAREST)
+
+    def spent(less: float) -> float:
+        return float(used(device_gates(logits - less, tried), tried.weights).mean())
+
+    return -crossing(spent, wanted, -DEAREST, DEAREST)
 
 
 def crossing(falling: Callable[[float], float], wanted: float, low: float, high: float) -> float:
@@ -189,22 +188,17 @@ def told(policy: Policy, tried: Tried, device: str) -> Tensor:
     return torch.cat([policy(part.to(device).float())[0].cpu() for part in parts])
 
 
-def usage(logits: Tensor, tried: Tried) -> Tensor:
-    """Share of the gated compute ``[clips, frames]`` that the device uses by these logits."""
-    return (opened(logits, tried) * tried.weights).sum(-1)
-
-
-def opened(logits: Tensor, tried: Tried) -> Tensor:
+def device_gates(logits: Tensor, tried: Tried) -> Tensor:
     """The device's gates, bool, for logits ``[..., K]``."""
-    return (logits.cummin(-1).values if tried.nested else logits) > 0
+    return (nested_logits(logits) if tried.nested else logits) > 0
 
 
 def worth(logits: Tensor, tried: Tried, guidance: Guidance) -> str:
     """A line that says what the choices buy a piece, beside the same shares by chance, and the best choices
     at the same usage."""
-    open_shares = by_piece(opened(logits, tried).float(), tried.found, guidance).mean(2)
-    used = float((open_shares * tried.weights).sum(-1).mean())
-    best = regrets(tried.found, charge_for(tried, used) * tried.weights, tried.nested) > 0
+    open_shares = by_piece(device_gates(logits, tried).float(), tried.found, guidance).mean(2)
+    spent = float(used(open_shares, tried.weights).mean())
+    best = regrets(tried.found, charge_for(tried, spent) * tried.weights, tried.nested) > 0
     chosen, ideal = (float((shares * tried.found).sum(-1).mean()) for shares in (open_shares, best))
     chance = float((open_shares.mean((0, 1)) * tried.found.mean((0, 1))).sum())
-    return f"policy uses {used:.3f}: {chosen:.2f} dB a piece (by chance {chance:.2f}, at best {ideal:.2f})"
+    return f"policy uses {spent:.3f}: {chosen:.2f} dB a piece (by chance {chance:.2f}, at best {ideal:.2f})"
